@@ -1,0 +1,35 @@
+/*
+ * What is known of one session when a plan is made. A value, built on the
+ * stack by whoever asks for a plan. Absent is an ordinary value: a bit of
+ * `present` says which facts are there.
+ */
+#ifndef TARRY_EVIDENCE_H
+#define TARRY_EVIDENCE_H
+
+#include "tarry/addr.h"
+#include "tarry/signature.h"
+
+enum evidence_kind {
+#define EVIDENCE(id, name, type, help) EVIDENCE_##id,
+#include "tarry/evidence.def"
+#undef EVIDENCE
+	EVIDENCE_COUNT
+};
+
+struct evidence {
+	uint32_t present; /* 1u << EVIDENCE_* */
+	struct addr client;
+	struct syn syn;	      /* syn, stack, family, mss, distance */
+	const char *label;    /* NULL: none; owned by the label table */
+	uint8_t syn_retransmits;
+	bool early_talker;
+};
+
+/* True if the fact is there. */
+static inline bool
+evidence_has(const struct evidence *e, enum evidence_kind kind)
+{
+	return (e->present >> kind & 1u) != 0;
+}
+
+#endif
