@@ -54,12 +54,21 @@ size_t addr_text(const struct addr *a, char *out, size_t cap);
 bool addr_parse_ip(struct addr *a, const char *text, size_t len);
 
 /*
+ * Parses `192.0.2.1:25` or `[2001:db8::1]:25`; the port is 1..65535.
+ * Returns true when all of text[0..len) was an address with a port.
+ */
+bool addr_parse(struct addr *a, const char *text, size_t len);
+
+/*
  * Parses `192.0.2.0/24`, `2001:db8::/32` or a single address. Host bits must
  * be zero. Returns true when all of text[0..len) was a network.
  */
 bool net_parse(struct net *n, const char *text, size_t len);
 
-/* True if the address lies in the network. An address of family 0 does not. */
+/*
+ * True if the address lies in the network. An address of family 0 does not,
+ * and no IPv4 address lies in an IPv6 network, not even in ::/0.
+ */
 bool net_has(const struct net *n, const struct addr *a);
 
 #endif

@@ -13,19 +13,19 @@ struct policy_class {
 	const char *name;
 	uint32_t greet_ms;
 	uint32_t reply_ms;
-	uint32_t error_ms;
+	uint32_t error_ms; /* instead of reply_ms, for 4xx and 5xx */
 	uint32_t drip_ms;
 	bool teaser;
 };
 
 /*
  * One condition: the fact must be there and, with any of the listed values,
- * hold. A condition on an absent fact is false. `syn = unknown` (and stack,
- * family) asks for absence.
+ * hold. A condition on an absent fact is false, but `syn = unknown` (and stack,
+ * family, label) asks for absence.
  */
 struct policy_condition {
 	enum evidence_kind kind;
-	bool is_unknown;		   /* `unknown`: the fact is absent */
+	bool is_unknown; /* `unknown`: holds too where the fact is absent */
 	const struct signature_pattern *patterns; /* PATTERN */
 	const struct net *nets;			  /* NETS */
 	const char *const *texts;		  /* TEXT, whole, any case */
@@ -55,9 +55,8 @@ struct policy {
 /* What plan_make() looked at, for logs and for `explain`. */
 struct plan_trace {
 	uint32_t rules_tried;
-	uint16_t rule_id;	/* that decided, or PLAN_NO_RULE */
-	uint16_t condition_id;	/* unused if no rule decided */
-	uint32_t cut_greet_ms;	/* what the governor took off */
+	uint16_t rule_id;      /* that decided, or PLAN_NO_RULE */
+	uint32_t cut_greet_ms; /* what the governor took off */
 	uint32_t cut_reply_ms;
 };
 

@@ -60,7 +60,6 @@ struct smtp_client {
 	uint64_t octets_left;  /* of a BDAT chunk */
 	uint8_t dot;	       /* where in CRLF . CRLF the payload stands */
 	uint8_t odd_dot;       /* the same for the odd forms of the dot */
-	uint8_t first_byte;    /* of the session, for TLS-on-connect */
 	bool any_byte;
 	char line[SMTP_LINE_KEPT];
 };
@@ -83,6 +82,9 @@ enum smtp_client_event {
 enum smtp_client_event smtp_client_read(struct smtp_client *c,
 					const uint8_t *bytes, size_t len,
 					size_t *used, struct smtp_command *cmd);
+
+/* The MTA said 354: what follows is payload, up to the dot. */
+void smtp_client_payload(struct smtp_client *c);
 
 /*
  * True if the payload ends right here with an odd form of the dot, such as

@@ -1,0 +1,235 @@
+/*
+ * The session machine: everything that is decided about one connection.
+ *
+ * The shell (proxy/relay) owns sockets, buffers and clocks; it tells what
+ * happened as an event and carries out the orders that come back. The machine
+ * owns the phase, the observer and every moment at which a byte may move. It
+ * is pure, so that an hour of tarpit is a millisecond of test.
+ *
+ * Streams. What a side says is a stream towards the other side. Of each
+ * stream the shell keeps, in order, the bytes that are
+ *
+ *   released   may be written to the other side's socket
+ *   held       used by the machine, not yet released or dropped
+ *   unused     arrived, not yet used
+ *
+ * `say` puts words of ours into the stream towards a side: behind what was
+ * released, ahead of what is held. Nothing else is ever added.
+ */
+#ifndef TARRY_SESSION_H
+#define TARRY_SESSION_H
+
+#include "tarry/addr.h"
+#include "tarry/plan.h"
+#include "tarry/smtp.h"
+
+enum side { SIDE_CLIENT, SIDE_MTA, SIDE_COUNT };
+
+enum session_reason {
+	REASON_NONE,
+#define REASON(id, name, help) REASON_##id,
+#include "tarry/reasons.def"
+#undef REASON
+	REASON_COUNT
+};
+
+/* The name in reasons.def; "-" for REASON_NONE. Static text. */
+const char *session_reason_name(enum session_reason reason);
+
+enum session_phase {
+#define PHASE(id, name, help) PHASE_##id,
+#include "tarry/phases.def"
+#undef PHASE
+	PHASE_COUNT
+};
+
+/* The name in phases.def. Static text. */
+const char *session_phase_name(enum session_phase phase);
+
+/* How the MTA learns the client's address. */
+enum client_address { CLIENT_ADDRESS_NONE, CLIENT_ADDRESS_V1, CLIENT_ADDRESS_V2 };
+
+/* Early bytes: so many are kept, in so many segments; then reading stops. */
+#define SESSION_EARLY_CAP 4096
+#define SESSION_SEGMENTS_CAP 8
+/* A stream never holds more than this unreleased; then it is let go. */
+#define SESSION_HELD_CAP 8192
+/* Commands sent to the MTA and not yet answered towards the client. */
+#define SESSION_REPLIES_CAP 64
+#define SESSION_SAY_CAP 600
+#define SESSION_NAME_CAP 255
+
+/* The other fixed times of the design, sections 2 and 5. */
+#define SESSION_IDLE_MS 900000
+#define SESSION_LINGER_MS 600000
+#define SESSION_REFUSED_MS 300000
+#define SESSION_GREETING_MS 300000
+#define SESSION_GATE_PASS_MS 300000
+#define SESSION_REDIAL_MS 1000
+#define SESSION_CLOSING_MS 60000
+#define SESSION_MTA_FIN_MS 2000
+
+/* What all sessions of a worker share; may change between two steps. */
+struct site {
+	const char *name; /* for our own lines; 1..SESSION_NAME_CAP bytes */
+	size_t name_len;
+	enum client_address client_address;
+	uint32_t lead_ms; /* rolling p99 of dial to 220 */
+	uint32_t connect_timeout_ms;
+	uint32_t drip_gap_ms; /* least time between two pieces, > 0 */
+	bool pipeconnect;     /* the MTA offers PIPECONNECT: early talk is fair */
+};
+
+enum slot_state { SLOT_NONE, SLOT_ASKED, SLOT_HELD };
+
+/* What is counted of a session, for its log line and the metrics. */
+struct session_counts {
+	uint64_t bytes[SIDE_COUNT]; /* released, by the side that said them */
+	uint32_t greet_ms;	    /* accept to the greeting's last byte */
+	uint32_t held_ms;	    /* wall time in which anything was held */
+	uint32_t gave_up_ms;	    /* held so far when the client left */
+	uint16_t replies_held;	    /* replies that were delayed */
+	uint16_t messages;	    /* accepted with 2xx */
+	uint16_t messages_refused;
+	uint16_t recipients;
+	uint16_t recipients_refused;
+	uint16_t errors; /* 4xx and 5xx replies of any kind */
+	uint16_t dials;
+};
+
+/* The session's part of a slab seat. Zero it before EVENT_OPEN. */
+struct session {
+	struct addr client;
+	struct addr server; /* the address that the client came to */
+	struct plan plan;
+	uint64_t opened_ms;
+	struct session_counts counts;
+	enum session_phase phase;
+	enum session_reason reason; /* the first cause wins */
+	enum slot_state slot;
+	/* From here on times are ms since opened_ms. */
+	uint32_t dial_ms;	/* when to ask for a slot */
+	uint32_t phase_ms;	/* when the phase began; GATE: when it ends */
+	uint32_t last_byte_ms;
+	uint32_t hold_ms;	/* since when something is held */
+	uint32_t done_ms;	/* since when only the MTA's FIN is missing */
+	uint32_t unused;	/* client bytes not yet used */
+	uint16_t teaser_said;	/* bytes of the teaser that are out */
+	uint16_t teaser_len;	/* 0: no teaser */
+	uint16_t segments[SESSION_SEGMENTS_CAP]; /* of the early bytes */
+	uint8_t segments_count;
+	bool is_between_segments; /* an early segment ended, the next waits */
+	bool is_holding;
+	bool is_spent;	   /* budget used up, released or draining: no delays */
+	bool is_early;	   /* the client spoke before the greeting */
+	bool is_greeted;   /* the greeting is out, last byte and all */
+	bool is_done;	   /* done_ms is set */
+	bool client_fin;
+	bool mta_fin;
+	bool mta_shut;	   /* we shut our side towards the MTA */
+	bool has_quit;	   /* QUIT was answered */
+	bool is_opaque;	   /* TLS: bytes are only counted */
+	bool is_lost;	   /* the observer lost track */
+	uint8_t last_verb; /* enum smtp_verb */
+};
+
+/* A command on its way: asked, then answered and perhaps held. */
+struct pending {
+	uint32_t time_ms; /* asked; once answered: when it is due */
+	uint16_t len;	  /* held bytes of the answer */
+	uint8_t verb;
+	uint8_t marks;
+};
+
+/* The MTA's part, from a second slab, taken at the order `dial`. Zero it. */
+struct leg {
+	struct smtp_client client;
+	struct smtp_reply reply;
+	uint32_t partial;    /* held bytes of the reply that is under way */
+	uint32_t partial_ms; /* since when */
+	uint32_t drip_ms;    /* when the oldest reply's drip began */
+	uint32_t drip_len;   /* its whole length; 0: not begun */
+	uint16_t rcpts;	     /* accepted in this transaction */
+	uint16_t prdr_left;  /* replies still to come behind a 353 */
+	uint8_t head;	     /* oldest entry */
+	uint8_t answered;    /* entries from head on that are answered */
+	uint8_t count;	     /* entries in all */
+	bool null_sender;
+	bool rcpt_seen;
+	bool callback; /* null sender and more than one RCPT: no delays */
+	bool greeting_done;
+	struct pending pending[SESSION_REPLIES_CAP];
+};
+
+enum event_kind {
+#define EVENT(id, name, help) EVENT_##id,
+#include "tarry/events.def"
+#undef EVENT
+	EVENT_COUNT
+};
+
+struct event {
+	enum event_kind kind;
+	enum side side;
+	/* BYTES: all unused bytes of the side's stream, oldest first; the
+	 * last `fresh` of them were not shown before. */
+	const uint8_t *bytes;
+	size_t len;
+	size_t fresh;
+	const struct plan *plan; /* OPEN and REPLAN */
+};
+
+/*
+ * What the shell does after a step, in the order of this record: per stream
+ * drop, say, release; then the rest from top to bottom.
+ */
+struct orders {
+	uint32_t used;		      /* of a BYTES event */
+	uint32_t drop[SIDE_COUNT];    /* oldest held bytes of a stream */
+	uint16_t say_len[SIDE_COUNT]; /* words of ours towards a side */
+	uint32_t release[SIDE_COUNT]; /* oldest held bytes of a stream */
+	bool shut[SIDE_COUNT];	      /* FIN towards a side, behind all that
+					 was said and released to it */
+	bool hang_up;		      /* close the leg now, forget its stream
+					 and what is not yet written to it */
+	bool claim;		      /* ask the gate for an MTA slot */
+	bool give_back;		      /* the slot, or the place in its queue */
+	bool dial;		      /* take a leg, connect */
+	bool want_flushed;	      /* EVENT_FLUSHED once nothing is left
+					 to be written to the client */
+	bool want_plan;		      /* EVENT_REPLAN, please */
+	/* States, said anew with each step. */
+	bool feed[SIDE_COUNT]; /* unused bytes are wanted */
+	bool read[SIDE_COUNT]; /* socket reads are wanted */
+	uint64_t deadline_ms;  /* EVENT_WAKE then; 0: none */
+	enum session_reason end; /* close everything, free the seat */
+	char say[SIDE_COUNT][SESSION_SAY_CAP];
+};
+
+/*
+ * One step. Fills every field of *o but the unused part of `say`.
+ *
+ * EVENT_BYTES is repeated by the shell (fresh = 0) while the stream has
+ * unused bytes and o->feed says that they are wanted; a step with feed on
+ * uses at least one byte or turns feed off. `leg` is NULL before the order
+ * `dial` and after `hang_up`. now_ms is monotonic and never less than at the
+ * step before. Never blocks, allocates or logs. After `end` no step follows.
+ */
+void session_step(const struct site *site, struct session *s, struct leg *leg,
+		  const struct event *ev, uint64_t now_ms, struct orders *o);
+
+/*
+ * True while what the client waits for is a delay of ours. For counting the
+ * sessions held.
+ */
+bool session_is_held(const struct session *s);
+
+/*
+ * Writes the PROXY header for a client into out (SESSION_SAY_CAP bytes);
+ * returns its length, 0 for CLIENT_ADDRESS_NONE.
+ * Source: the PROXY protocol, versions 1 and 2, sections 2.1 and 2.2.
+ */
+size_t proxy_header(enum client_address kind, const struct addr *client,
+		    const struct addr *server, char *out, size_t cap);
+
+#endif

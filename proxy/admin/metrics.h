@@ -1,0 +1,121 @@
+/*
+ * Numbers about everything, for Prometheus.
+ *
+ * Each thread that counts owns one `struct metrics`; nobody else writes it.
+ * So a count is a plain load and store (relaxed atomics, no lock prefix), and
+ * whoever prints adds up the threads. The rows are in metrics.def.
+ */
+#ifndef PROXY_ADMIN_METRICS_H
+#define PROXY_ADMIN_METRICS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/daemon/session_report.h"
+#include "tarry/policy.h"
+#include "tarry/session.h"
+
+enum metric {
+#define SCALAR(id, family, type, labels, help) METRIC_##id,
+#include "tarry/metrics.def"
+	METRIC_COUNT
+};
+
+enum metric_vector {
+#define VECTOR(id, family, dimension, help) METRIC_VECTOR_##id,
+#include "tarry/metrics.def"
+	METRIC_VECTOR_COUNT
+};
+
+enum metric_histogram {
+#define HISTOGRAM(id, family, dimension, buckets, help) METRIC_HISTOGRAM_##id,
+#include "tarry/metrics.def"
+	METRIC_HISTOGRAM_COUNT
+};
+
+enum metric_value {
+#define VALUE(id, family, type, labels, help) METRIC_VALUE_##id,
+#include "tarry/metrics.def"
+	METRIC_VALUE_COUNT
+};
+
+/* Members of a dimension; what does not fit is counted as "other". */
+#define METRICS_CLASSES_CAP 16
+#define METRICS_NAMES_CAP 64
+#define METRICS_VECTOR_CAP (METRICS_CLASSES_CAP * REASON_COUNT)
+/* Finite bounds of the longest bucket list, and +Inf. */
+#define METRICS_BUCKETS_CAP 15
+
+struct metrics_histogram {
+	_Atomic uint64_t buckets[METRICS_BUCKETS_CAP]; /* not cumulative */
+	_Atomic uint64_t sum_us;
+};
+
+/* The names of labels that are counted one by one. Fixed once in use. */
+struct metrics_names {
+	const char *names[METRICS_NAMES_CAP - 2]; /* and unknown, other */
+	size_t count;
+};
+
+/* One thread's counts. Zeroed is the beginning; `labels` may be NULL. */
+struct metrics {
+	const struct metrics_names *labels;
+	_Atomic uint64_t scalars[METRIC_COUNT];
+	_Atomic uint64_t vectors[METRIC_VECTOR_COUNT][METRICS_VECTOR_CAP];
+	struct metrics_histogram histograms[METRIC_HISTOGRAM_COUNT]
+					   [METRICS_CLASSES_CAP];
+};
+
+/* Counts n more. Owner of `m` alone. */
+static inline void
+metrics_add(struct metrics *m, enum metric which, uint64_t n)
+{
+	uint64_t was =
+	    atomic_load_explicit(&m->scalars[which], memory_order_relaxed);
+
+	atomic_store_explicit(&m->scalars[which], was + n,
+			      memory_order_relaxed);
+}
+
+/* Says what a gauge stands at; threads add up. Owner of `m` alone. */
+static inline void
+metrics_set(struct metrics *m, enum metric which, uint64_t value)
+{
+	atomic_store_explicit(&m->scalars[which], value, memory_order_relaxed);
+}
+
+/* Counts one time in a histogram without members. Owner of `m` alone. */
+void metrics_time(struct metrics *m, enum metric_histogram which, uint64_t us);
+
+/* Adds a name, once; names behind the cap are counted as "other". */
+void metrics_names_add(struct metrics_names *names, const char *name);
+
+/*
+ * Counts a session that is over: all there is to count of it, by class, rule,
+ * label, reason and phase. Owner of `m` alone. Never blocks or allocates.
+ */
+void metrics_session(struct metrics *m, const struct session_report *report);
+
+/* A growing text. Zeroed is empty; free(text) is the owner's. */
+struct metrics_text {
+	char *text;
+	size_t len;
+	size_t cap;
+	int error; /* -ENOMEM once there was no room; text then is a part */
+};
+
+/* What is printed beside the counts. */
+struct metrics_page {
+	const struct metrics *const *threads;
+	size_t threads_count;
+	const struct policy *policy; /* names of classes and rules */
+	const struct metrics_names *labels;
+	const char *build; /* labels of tarry_build_info */
+	double values[METRIC_VALUE_COUNT];
+};
+
+/* Prints all families, text format 0.0.4, behind what is in `out`. */
+void metrics_print(const struct metrics_page *page, struct metrics_text *out);
+
+#endif

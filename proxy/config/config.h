@@ -1,0 +1,128 @@
+/*
+ * The configuration: one INI file, read and checked as a whole.
+ *
+ * A loaded config is never changed. Loading touches no globals, so that a
+ * second one can be loaded while the first is in use, and the first freed
+ * when nobody reads it any more. No uv.h here: rule files are read by tools
+ * too.
+ */
+#ifndef PROXY_CONFIG_CONFIG_H
+#define PROXY_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "proxy/config/report.h"
+#include "tarry/addr.h"
+#include "tarry/policy.h"
+#include "tarry/session.h"
+
+#define CONFIG_MUST_CHECK __attribute__((warn_unused_result))
+
+struct arena;
+struct tree;
+
+/* The order of the words in keys.def. */
+enum config_mode { CONFIG_ENFORCE };
+enum config_log_format { CONFIG_LOG_LOGFMT, CONFIG_LOG_JSON };
+enum config_log_addresses {
+	CONFIG_LOG_FULL,    /* 192.0.2.1 */
+	CONFIG_LOG_NETWORK, /* the /24 or /48 */
+	CONFIG_LOG_NONE	    /* - */
+};
+
+/* One [listen NAME]. */
+struct config_listener {
+	const char *name;
+	const struct addr *addresses; /* with port; at least one */
+	size_t addresses_count;
+};
+
+/* [mta] */
+struct config_mta {
+	struct addr address; /* with port */
+	enum client_address client_address;
+	uint32_t max_connections;
+	uint32_t connect_timeout_ms;
+	uint32_t patience_ms;
+	bool open_relay_checked; /* surely true with CLIENT_ADDRESS_NONE */
+};
+
+/* [syn] */
+struct config_syn {
+	const char *sidecar; /* socket path; "": none */
+	const char *labels;  /* file path; "": none */
+	bool kernel;	     /* ask for TCP_SAVE_SYN */
+};
+
+/* [log] */
+struct config_log {
+	enum config_log_format format;
+	enum config_log_addresses addresses;
+};
+
+struct config {
+	/* [tarry] */
+	enum config_mode mode;
+	uint32_t workers;
+	uint32_t max_sessions; /* 0: auto; see config_max_sessions() */
+	uint32_t drain_timeout_ms;
+	const char *name; /* "": not set; at most SESSION_NAME_CAP bytes */
+
+	const struct config_listener *listeners;
+	size_t listeners_count;
+	struct config_mta mta;
+	struct config_syn syn;
+	struct addr http_address; /* with port; family 0: none */
+	struct config_log log;
+
+	/* [budget], [class NAME] and [rule NAME], ready for plan_make(). */
+	struct policy policy;
+
+	/* For config.c and config_print.c alone. */
+	struct arena *arena;
+	const struct tree *tree;
+};
+
+/* What a command line may set in place of the file. NULL: not set. */
+struct config_options {
+	const char *listen;	    /* ADDR:PORT; replaces all [listen NAME] */
+	const char *mta;	    /* mta.address */
+	const char *client_address; /* mta.client_address */
+	const char *open_relay_checked; /* mta.open_relay_checked */
+};
+
+/*
+ * Loads and checks a configuration. `path` NULL: the built-in text, the one
+ * that is shipped as config/tarry.ini. `options` may be NULL.
+ *
+ * Returns 0 and the config in *out, owned by the caller (config_free()); the
+ * report may then hold warnings. Or a negative errno, *out is NULL and the
+ * report holds every mistake there is, at least one: -EINVAL for mistakes in
+ * the text, the errno of open or read, -ENOMEM. The report is the caller's
+ * (report_free()) and must be zeroed or empty before.
+ */
+CONFIG_MUST_CHECK int config_load(struct config **out, const char *path,
+				  const struct config_options *options,
+				  struct report *report);
+
+/* Frees a config and everything it points to. NULL is fine. */
+void config_free(struct config *config);
+
+/*
+ * How many sessions fit: 0.95 x (descriptor limit - 256 - all
+ * max_connections), and no more than tarry.max_sessions where that is a
+ * number. 0: the limit is too low to run at all.
+ */
+uint32_t config_max_sessions(const struct config *config,
+			     uint64_t nofile_limit);
+
+/*
+ * Prints every key with its value and, as a comment, where that came from:
+ * `built-in default`, `command line` or file:line. What is printed is a
+ * configuration file that loads to the same values.
+ */
+void config_print_effective(const struct config *config, FILE *out);
+
+#endif

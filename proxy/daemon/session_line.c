@@ -1,0 +1,238 @@
+/*
+ * The line of a session that is over (see log_line.h), and its `why`: every
+ * delay has its reason in words (design, P7).
+ */
+#include "proxy/daemon/log_line.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+/* An MTA this much slower than the plan is worth a word. */
+#define NOTABLE_MS 1000u
+
+struct words {
+	char *out;
+	size_t cap;
+	size_t len;
+};
+
+static void say(struct words *w, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void
+say(struct words *w, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(w->out + w->len, w->cap - w->len, format, args);
+	va_end(args);
+	if (n > 0)
+		w->len += (size_t)n;
+	if (w->len >= w->cap)
+		w->len = w->cap - 1;
+}
+
+/* Milliseconds as seconds with one digit. */
+static double
+seconds(uint64_t ms)
+{
+	return (double)ms / 1000.0;
+}
+
+static void
+say_decision(struct words *w, const struct session_report *r)
+{
+	if (r->session->plan.rule_id == PLAN_NO_RULE)
+		say(w, "no rule decided");
+	else
+		say(w, "rule %s gave class %s", r->rule, r->class);
+}
+
+static void
+say_greeting(struct words *w, const struct session *s)
+{
+	uint32_t greet_ms = s->counts.greet_ms;
+	uint32_t plan_ms = s->plan.greet_ms;
+
+	if (!s->is_greeted && plan_ms > 0)
+		say(w, "greeting due after %.1fs", seconds(plan_ms));
+	else if (!s->is_greeted)
+		say(w, "not greeted");
+	else if (plan_ms > 0)
+		say(w, "greeting after %.1fs", seconds(greet_ms));
+	else if (greet_ms >= NOTABLE_MS)
+		say(w, "the MTA took %.1fs to greet", seconds(greet_ms));
+	else
+		say(w, "greeting not delayed");
+	if (s->is_greeted && plan_ms > 0 && greet_ms >= plan_ms + NOTABLE_MS)
+		say(w, " (%.1fs of it waiting for the MTA)",
+		    seconds(greet_ms - plan_ms));
+}
+
+static void
+say_replies(struct words *w, const struct session_counts *c)
+{
+	if (c->replies_held == 0)
+		return;
+	say(w, ", %u %s held, %.1fs in all", (unsigned)c->replies_held,
+	    c->replies_held == 1 ? "reply" : "replies", seconds(c->held_ms));
+}
+
+/* What the end adds to the story; most ends add nothing. */
+static void
+say_end(struct words *w, const struct session *s)
+{
+	switch (s->reason) {
+	case REASON_GAVE_UP:
+		say(w, "; the client left after %.1fs of it",
+		    seconds(s->counts.gave_up_ms));
+		break;
+	case REASON_MTA_REFUSED:
+		say(w, "; the MTA did not greet with 220");
+		break;
+	case REASON_MTA_UNREACHABLE:
+		say(w, "; the MTA could not be reached: 421");
+		break;
+	case REASON_NO_SLOT:
+		say(w, "; all MTA connections were in use: 421");
+		break;
+	case REASON_FULL:
+		say(w, "; sessions were used up and this one gave way: 421");
+		break;
+	case REASON_DRAINED:
+		say(w, "; cut at the end of a drain");
+		break;
+	case REASON_BUG:
+		say(w, "; an error in Tarry ended it, please report this line");
+		break;
+	case REASON_NONE:
+	case REASON_QUIT:
+	case REASON_CLIENT_CLOSED:
+	case REASON_CLIENT_RESET:
+	case REASON_MTA_CLOSED:
+	case REASON_MTA_RESET:
+	case REASON_IDLE:
+	case REASON_LINGER:
+	case REASON_COUNT:
+		break;
+	}
+}
+
+void
+log_line_why(const struct session_report *r, char *out, size_t cap)
+{
+	struct words w = {.out = out, .cap = cap};
+
+	say_decision(&w, r);
+	say(&w, ": ");
+	say_greeting(&w, r->session);
+	say_replies(&w, &r->session->counts);
+	say_end(&w, r->session);
+}
+
+static const char *
+syn_source_name(enum syn_source source)
+{
+	switch (source) {
+	case SYN_FROM_SIDECAR:
+		return "sidecar";
+	case SYN_FROM_KERNEL:
+		return "kernel";
+	case SYN_FROM_NOWHERE:
+		break;
+	}
+	return "none";
+}
+
+static const char *
+quality_name(enum label_quality quality)
+{
+	switch (quality) {
+	case LABEL_EXACT:
+		return "exact";
+	case LABEL_SOFT:
+		return "soft";
+	case LABEL_FAMILY:
+		return "family";
+	case LABEL_NONE:
+		break;
+	}
+	return NULL;
+}
+
+static void
+put_signature(struct log_line *l, const struct session_report *r)
+{
+	log_line_text(l, "syn", r->signature != NULL ? r->signature : "unknown",
+		      SIGNATURE_TEXT_CAP);
+	log_line_text(l, "syn_source", syn_source_name(r->syn_source),
+		      LOG_PEER_CAP);
+	if (r->label == NULL)
+		return;
+	log_line_text(l, "label", r->label, LOG_PEER_CAP);
+	log_line_text(l, "label_quality", quality_name(r->label_quality),
+		      LOG_PEER_CAP);
+}
+
+static void
+put_counts(struct log_line *l, const struct session_counts *c)
+{
+	const struct {
+		const char *key;
+		uint64_t value;
+	} rows[] = {
+	    {"greet_ms",		 c->greet_ms	    },
+	    {"held_ms",		c->held_ms		  },
+	    {"gave_up_ms",	   c->gave_up_ms	},
+	    {"replies_held",	     c->replies_held	    },
+	    {"bytes_in",		 c->bytes[SIDE_CLIENT]},
+	    {"bytes_out",	  c->bytes[SIDE_MTA]   },
+	    {"messages",		 c->messages	    },
+	    {"messages_refused",	 c->messages_refused  },
+	    {"recipients",	   c->recipients	},
+	    {"recipients_refused", c->recipients_refused},
+	    {"errors",	       c->errors		},
+	    {"dials",	      c->dials	      },
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+		log_line_number(l, rows[i].key, rows[i].value);
+}
+
+void
+log_line_session(struct log_line *l, const struct config_log *style,
+		 uint64_t unix_ms, const struct session_report *r)
+{
+	const struct session *s = r->session;
+	char text[256];
+
+	log_line_begin(l, style->format, unix_ms, "info");
+	log_line_text(l, "event", "session", LOG_PEER_CAP);
+	log_line_number(l, "session", r->id);
+	log_line_address(style->addresses, &s->client, text, sizeof text);
+	log_line_text(l, "client", text, sizeof text);
+	if (style->addresses == CONFIG_LOG_FULL)
+		log_line_number(l, "port", s->client.port);
+	log_line_text(l, "listener", r->listener, LOG_PEER_CAP);
+	log_line_why(r, text, sizeof text);
+	log_line_text(l, "why", text, sizeof text);
+	log_line_text(l, "rule", r->rule, LOG_PEER_CAP);
+	log_line_text(l, "class", r->class, LOG_PEER_CAP);
+	log_line_text(l, "mode", r->mode, LOG_PEER_CAP);
+	put_signature(l, r);
+	put_counts(l, &s->counts);
+	log_line_text(l, "last_verb",
+		      smtp_verb_name((enum smtp_verb)s->last_verb),
+		      LOG_PEER_CAP);
+	log_line_flag(l, "early_talker", s->is_early);
+	log_line_flag(l, "tls", s->is_opaque && !s->is_lost);
+	log_line_flag(l, "lost", s->is_lost);
+	log_line_text(l, "phase", session_phase_name(r->phase), LOG_PEER_CAP);
+	log_line_text(l, "reason", session_reason_name(s->reason),
+		      LOG_PEER_CAP);
+	log_line_number(l, "duration_ms", r->duration_ms);
+	log_line_end(l);
+}

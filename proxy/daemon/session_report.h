@@ -1,0 +1,35 @@
+/*
+ * What is told of a session when it is over: to the log and to the metrics.
+ *
+ * A worker fills one on its stack and hands it on; nothing is kept. Texts may
+ * be anything, a peer's bytes too: whoever prints them escapes them.
+ */
+#ifndef PROXY_DAEMON_SESSION_REPORT_H
+#define PROXY_DAEMON_SESSION_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tarry/session.h"
+#include "tarry/signature.h"
+
+/* Where the SYN came from. */
+enum syn_source { SYN_FROM_NOWHERE, SYN_FROM_SIDECAR, SYN_FROM_KERNEL };
+
+struct session_report {
+	/* Client, server, plan, counts, reason, marks; after the last step. */
+	const struct session *session;
+	uint64_t id;	       /* as in other lines about this session */
+	const char *listener;  /* its name in the file */
+	const char *signature; /* SIGNATURE_SYN's text; NULL: unknown */
+	enum syn_source syn_source;
+	const char *label; /* NULL: none */
+	enum label_quality label_quality;
+	const char *rule;	  /* policy_rule_name() */
+	const char *class;	  /* policy_class_name() */
+	const char *mode;	  /* "enforce" */
+	enum session_phase phase; /* in which it ended, before CLOSING */
+	uint64_t duration_ms;	  /* accept to end */
+};
+
+#endif

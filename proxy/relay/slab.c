@@ -1,0 +1,87 @@
+/*
+ * Seats of one size. The list of free ones runs through their first bytes;
+ * seats that were never used are not on it, or making it would touch them.
+ */
+#include "proxy/relay/slab.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define SEAT_ALIGN 16
+
+int
+slab_init(struct slab *s, size_t seat_bytes, uint32_t cap)
+{
+	size_t bytes = (seat_bytes + SEAT_ALIGN - 1) / SEAT_ALIGN * SEAT_ALIGN;
+	void *base;
+
+	assert(seat_bytes >= sizeof(uint64_t));
+	memset(s, 0, sizeof(*s));
+	s->free_head = SLAB_NONE;
+	if (cap == 0 || cap == SLAB_NONE || bytes > SIZE_MAX / cap)
+		return -EINVAL;
+	base = mmap(NULL, bytes * cap, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED)
+		return -errno;
+	s->base = base;
+	s->seat_bytes = bytes;
+	s->cap = cap;
+	return 0;
+}
+
+void
+slab_free(struct slab *s)
+{
+	if (s->base != NULL)
+		(void)munmap(s->base, s->seat_bytes * s->cap);
+	memset(s, 0, sizeof(*s));
+	s->free_head = SLAB_NONE;
+}
+
+void *
+slab_at(const struct slab *s, uint32_t index)
+{
+	assert(index < s->touched);
+	return s->base + s->seat_bytes * index;
+}
+
+uint32_t
+slab_index(const struct slab *s, const void *seat)
+{
+	size_t at = (size_t)((const unsigned char *)seat - s->base);
+
+	assert(at % s->seat_bytes == 0 && at / s->seat_bytes < s->touched);
+	return (uint32_t)(at / s->seat_bytes);
+}
+
+void *
+slab_take(struct slab *s)
+{
+	void *seat;
+
+	if (s->free_head != SLAB_NONE) {
+		seat = slab_at(s, s->free_head);
+		memcpy(&s->free_head, seat, sizeof(s->free_head));
+	} else if (s->touched < s->cap) {
+		s->touched++;
+		seat = slab_at(s, s->touched - 1);
+	} else {
+		return NULL;
+	}
+	s->used++;
+	return seat;
+}
+
+void
+slab_give(struct slab *s, void *seat)
+{
+	uint32_t index = slab_index(s, seat);
+
+	assert(s->used > 0);
+	memcpy(seat, &s->free_head, sizeof(s->free_head));
+	s->free_head = index;
+	s->used--;
+}

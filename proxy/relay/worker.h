@@ -1,0 +1,119 @@
+/*
+ * A worker: one thread, one loop, its own listeners and sessions.
+ *
+ * Workers are the data plane. They share nothing with each other but the
+ * gate, and are told things by a mailbox: every worker_*() function below may
+ * be called from any thread at any time between worker_start() and
+ * worker_free(), never blocks on I/O, and takes effect a loop turn later.
+ */
+#ifndef PROXY_RELAY_WORKER_H
+#define PROXY_RELAY_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct config;
+struct gate;
+struct labels;
+struct metrics;
+struct syn_map;
+struct worker;
+
+#define WORKER_MUST_CHECK __attribute__((warn_unused_result))
+
+/* What a worker tells its owner; see worker_options.notice. */
+enum worker_notice {
+	WORKER_DRAINED,	     /* draining, and no session is left */
+	WORKER_RULES_TAKEN,  /* the rules of before are no longer read */
+	WORKER_SYN_MAP_TAKEN /* the SYN map of before is no longer read */
+};
+
+typedef void worker_notice_fn(void *ctx, uint32_t worker,
+			      enum worker_notice what);
+
+/* What may change under a worker while sessions run: config and labels. */
+struct worker_rules {
+	const struct config *config;
+	const struct labels *labels; /* or NULL */
+};
+
+struct worker_options {
+	uint32_t id; /* 0 .. workers - 1 */
+	uint32_t seats; /* sessions at once; config_max_sessions() / workers */
+	/* Borrowed until worker_free(), or until replaced and let go. */
+	struct worker_rules rules;
+	struct syn_map *syn_map; /* or NULL: no sidecar now */
+	/* Borrowed until worker_free(). */
+	struct gate *gate;
+	struct metrics *metrics; /* written by this worker alone */
+	/* Called on the worker's thread; must not block (uv_async_send). */
+	worker_notice_fn *notice;
+	void *notice_ctx;
+};
+
+/* What the MTA test session found; see mta_probe.h. */
+struct worker_mta {
+	bool is_ready;	  /* false: every dial fails at once */
+	bool pipeconnect;
+	const char *name; /* for our own lines; copied; 1..255 bytes */
+};
+
+/* Gauges of one worker, each right by itself. */
+struct worker_counters {
+	uint32_t seats;
+	uint32_t sessions;
+	uint32_t held;	/* waiting for a delay of ours */
+	uint32_t legs;	/* connections to the MTA */
+	uint32_t buffers;
+	uint32_t buffers_used;
+	uint32_t lead_ms;
+	bool is_paused; /* not accepting: seats are used up */
+};
+
+/*
+ * Opens the listeners of options->rules.config, takes all memory, and starts
+ * the thread. Listeners are bound before this returns, so that privileges may
+ * be dropped after. `options` is copied.
+ * Returns 0 with *out owned by the caller (worker_free()), or a negative
+ * errno; what could not be done has then been logged.
+ */
+WORKER_MUST_CHECK int worker_start(struct worker **out,
+				   const struct worker_options *options);
+
+/* Tells what the MTA test session found. */
+void worker_set_mta(struct worker *w, const struct worker_mta *mta);
+
+/*
+ * New rules: every session is planned again, some each turn; WORKER_RULES_TAKEN
+ * is told when the old ones may be freed. The listeners and all other fixed
+ * settings stay as they were at the start. One set at a time: wait for the
+ * notice before the next.
+ */
+void worker_set_rules(struct worker *w, const struct worker_rules *rules);
+
+/* A new SYN map, or NULL; WORKER_SYN_MAP_TAKEN when the old may be unmapped. */
+void worker_set_syn_map(struct worker *w, struct syn_map *map);
+
+/*
+ * Empties the accept queue, stops listening and ends all delays; sessions run
+ * to their end. WORKER_DRAINED when none is left, at once if there is none.
+ */
+void worker_drain(struct worker *w);
+
+/* After worker_drain(): ends what is left, with reason `drained`. */
+void worker_cut(struct worker *w);
+
+/* Ends every delay of one session. A session that is gone is no mistake. */
+void worker_release(struct worker *w, uint32_t seat, uint32_t generation);
+
+/* Closes everything, whatever runs, joins the thread, frees the worker. */
+void worker_free(struct worker *w);
+
+void worker_counters(const struct worker *w, struct worker_counters *out);
+
+/* Prints what one session costs and what all the pools come to. */
+void worker_print_sizes(const struct worker_options *options, FILE *out);
+
+#endif

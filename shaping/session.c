@@ -1,0 +1,500 @@
+/*
+ * The session machine: which handler serves which event in which phase, and
+ * what every step ends with.
+ *
+ * Invariant: a step leaves the record of orders complete; deadline, feed and
+ * read are derived from the state each time, never carried along, so that no
+ * handler can forget to switch one of them.
+ */
+#include "shaping/session_step.h"
+
+#include <string.h>
+
+static const char *const reason_names[REASON_COUNT] = {
+    [REASON_NONE] = "-",
+#define REASON(id, name, help) [REASON_##id] = name,
+#include "tarry/reasons.def"
+#undef REASON
+};
+
+static const char *const phase_names[PHASE_COUNT] = {
+#define PHASE(id, name, help) [PHASE_##id] = name,
+#include "tarry/phases.def"
+#undef PHASE
+};
+
+const char *
+session_reason_name(enum session_reason reason)
+{
+	return reason_names[reason];
+}
+
+const char *
+session_phase_name(enum session_phase phase)
+{
+	return phase_names[phase];
+}
+
+void
+step_reason(struct step *st, enum session_reason reason)
+{
+	if (st->s->reason == REASON_NONE)
+		st->s->reason = reason;
+}
+
+enum session_phase
+step_end(struct step *st, enum session_reason reason)
+{
+	step_reason(st, reason);
+	st->o->end = st->s->reason;
+	return PHASE_ENDED;
+}
+
+void
+step_say(struct step *st, enum side to, const char *text, size_t len)
+{
+	size_t at = st->o->say_len[to];
+
+	if (at + len > SESSION_SAY_CAP)
+		return;
+	memcpy(st->o->say[to] + at, text, len);
+	st->o->say_len[to] = (uint16_t)(at + len);
+}
+
+uint32_t
+step_held_ms(const struct step *st)
+{
+	const struct session *s = st->s;
+	uint32_t held = s->counts.held_ms;
+
+	if (s->is_holding && st->now > s->hold_ms)
+		held += st->now - s->hold_ms;
+	return held;
+}
+
+/* An event that means nothing in this phase. */
+static enum session_phase
+nothing(struct step *st)
+{
+	return st->s->phase;
+}
+
+static enum session_phase
+client_error(struct step *st)
+{
+	struct session *s = st->s;
+
+	if (s->reason == REASON_NONE && s->is_holding && !s->has_quit) {
+		s->counts.gave_up_ms = step_held_ms(st);
+		return step_end(st, REASON_GAVE_UP);
+	}
+	return step_end(st, s->has_quit ? REASON_QUIT : REASON_CLIENT_RESET);
+}
+
+static enum session_phase
+cut(struct step *st)
+{
+	return step_end(st, REASON_DRAINED);
+}
+
+static enum session_phase
+timed_out(struct step *st)
+{
+	if (st->now < st->s->phase_ms + SESSION_CLOSING_MS)
+		return st->s->phase;
+	return step_end(st, REASON_LINGER);
+}
+
+static enum session_phase
+lingered(struct step *st)
+{
+	if (st->now < st->s->phase_ms + SESSION_LINGER_MS)
+		return st->s->phase;
+	return step_end(st, REASON_LINGER);
+}
+
+static enum session_phase
+refused_wake(struct step *st)
+{
+	if (st->now < st->s->phase_ms + SESSION_REFUSED_MS)
+		return st->s->phase;
+	return step_end(st, REASON_LINGER);
+}
+
+/* Bytes of a side that nobody will get any more. */
+static enum session_phase
+drop_bytes(struct step *st)
+{
+	st->o->used = (uint32_t)st->ev->len;
+	st->o->drop[st->ev->side] = (uint32_t)st->ev->len;
+	return st->s->phase;
+}
+
+/*
+ * The table. BYTES, FIN and ERROR come by side. A hole ends the session with
+ * reason BUG; every test fails on that reason.
+ */
+enum row {
+	ROW_OPEN,
+	ROW_CLIENT_BYTES,
+	ROW_CLIENT_FIN,
+	ROW_CLIENT_ERROR,
+	ROW_MTA_BYTES,
+	ROW_MTA_FIN,
+	ROW_MTA_ERROR,
+	ROW_MTA_CONNECTED,
+	ROW_MTA_FAILED,
+	ROW_GRANTED,
+	ROW_FLUSHED,
+	ROW_WAKE,
+	ROW_REPLAN,
+	ROW_RELEASED,
+	ROW_GIVE_WAY,
+	ROW_DRAIN,
+	ROW_CUT,
+	ROW_COUNT
+};
+
+#define ALWAYS                                                                 \
+	[ROW_CLIENT_ERROR] = client_error, [ROW_CUT] = cut
+
+#define BEFORE_GREETING                                                        \
+	ALWAYS, [ROW_FLUSHED] = nothing, [ROW_CLIENT_BYTES] = greet_bytes,     \
+		[ROW_CLIENT_FIN] = greet_fin, [ROW_REPLAN] = greet_replan,     \
+		[ROW_RELEASED] = greet_hurry, [ROW_DRAIN] = greet_hurry,       \
+		[ROW_GIVE_WAY] = greet_give_way
+
+#define AFTER_ALL                                                              \
+	ALWAYS, [ROW_FLUSHED] = nothing, [ROW_MTA_FIN] = nothing, [ROW_MTA_ERROR] = nothing, [ROW_REPLAN] = nothing,             \
+		[ROW_RELEASED] = nothing, [ROW_DRAIN] = nothing,               \
+		[ROW_GIVE_WAY] = nothing
+
+static session_handler *const table[PHASE_COUNT][ROW_COUNT] = {
+    [PHASE_NEW] = {[ROW_OPEN] = greet_open},
+    [PHASE_GREET] = {BEFORE_GREETING, [ROW_WAKE] = greet_wake},
+    [PHASE_GATE] = {BEFORE_GREETING,
+		    [ROW_GRANTED] = gate_granted,
+		    [ROW_WAKE] = gate_wake},
+    [PHASE_DIAL] = {BEFORE_GREETING,
+		    [ROW_MTA_CONNECTED] = dial_connected,
+		    [ROW_MTA_FAILED] = dial_failed,
+		    [ROW_WAKE] = dial_wake},
+    [PHASE_BANNER] = {BEFORE_GREETING,
+		      [ROW_MTA_BYTES] = banner_bytes,
+		      [ROW_MTA_FIN] = banner_fin,
+		      [ROW_MTA_ERROR] = banner_error,
+		      [ROW_WAKE] = banner_wake},
+    [PHASE_RELAY] = {ALWAYS,
+		     [ROW_FLUSHED] = nothing,
+		     [ROW_CLIENT_BYTES] = relay_bytes,
+		     [ROW_CLIENT_FIN] = relay_fin,
+		     [ROW_MTA_BYTES] = reply_bytes,
+		     [ROW_MTA_FIN] = relay_fin,
+		     [ROW_MTA_ERROR] = relay_error,
+		     [ROW_WAKE] = relay_wake,
+		     [ROW_REPLAN] = relay_replan,
+		     [ROW_RELEASED] = relay_hurry,
+		     [ROW_DRAIN] = relay_hurry,
+		     [ROW_GIVE_WAY] = nothing},
+    [PHASE_BLIND] = {ALWAYS,
+		     [ROW_FLUSHED] = nothing,
+		     [ROW_CLIENT_BYTES] = blind_bytes,
+		     [ROW_CLIENT_FIN] = blind_fin,
+		     [ROW_MTA_BYTES] = blind_bytes,
+		     [ROW_MTA_FIN] = blind_fin,
+		     [ROW_MTA_ERROR] = relay_error,
+		     [ROW_WAKE] = blind_wake,
+		     [ROW_REPLAN] = nothing,
+		     [ROW_RELEASED] = nothing,
+		     [ROW_DRAIN] = nothing,
+		     [ROW_GIVE_WAY] = nothing},
+    [PHASE_REFUSED] = {AFTER_ALL,
+		       [ROW_CLIENT_BYTES] = refused_bytes,
+		       [ROW_MTA_BYTES] = nothing,
+		       [ROW_CLIENT_FIN] = refused_fin,
+		       [ROW_WAKE] = refused_wake},
+    [PHASE_LINGER] = {AFTER_ALL,
+		      [ROW_MTA_BYTES] = drop_bytes,
+		      [ROW_CLIENT_BYTES] = linger_bytes,
+		      [ROW_CLIENT_FIN] = linger_fin,
+		      [ROW_WAKE] = lingered},
+    [PHASE_CLOSING] = {ALWAYS,
+		       [ROW_CLIENT_BYTES] = linger_bytes,
+		       [ROW_CLIENT_FIN] = linger_fin,
+		       [ROW_MTA_BYTES] = drop_bytes,
+		       [ROW_MTA_FIN] = nothing,
+		       [ROW_MTA_ERROR] = nothing,
+		       [ROW_FLUSHED] = closing_flushed,
+		       [ROW_WAKE] = timed_out,
+		       [ROW_REPLAN] = nothing,
+		       [ROW_RELEASED] = nothing,
+		       [ROW_DRAIN] = nothing,
+		       [ROW_GIVE_WAY] = nothing},
+};
+
+static enum row
+event_row(const struct event *ev)
+{
+	static const enum row rows[EVENT_COUNT] = {
+	    [EVENT_OPEN] = ROW_OPEN,
+	    [EVENT_BYTES] = ROW_CLIENT_BYTES,
+	    [EVENT_FIN] = ROW_CLIENT_FIN,
+	    [EVENT_ERROR] = ROW_CLIENT_ERROR,
+	    [EVENT_MTA_CONNECTED] = ROW_MTA_CONNECTED,
+	    [EVENT_MTA_FAILED] = ROW_MTA_FAILED,
+	    [EVENT_GRANTED] = ROW_GRANTED,
+	    [EVENT_FLUSHED] = ROW_FLUSHED,
+	    [EVENT_WAKE] = ROW_WAKE,
+	    [EVENT_REPLAN] = ROW_REPLAN,
+	    [EVENT_RELEASED] = ROW_RELEASED,
+	    [EVENT_GIVE_WAY] = ROW_GIVE_WAY,
+	    [EVENT_DRAIN] = ROW_DRAIN,
+	    [EVENT_CUT] = ROW_CUT,
+	};
+	enum row row = rows[ev->kind];
+
+	if (ev->side == SIDE_MTA &&
+	    (ev->kind == EVENT_BYTES || ev->kind == EVENT_FIN ||
+	     ev->kind == EVENT_ERROR))
+		row = (enum row)(row + ROW_MTA_BYTES - ROW_CLIENT_BYTES);
+	return row;
+}
+
+static bool
+is_before_greeting(enum session_phase phase)
+{
+	return phase == PHASE_GREET || phase == PHASE_GATE ||
+	       phase == PHASE_DIAL || phase == PHASE_BANNER;
+}
+
+/* True while a delay of ours, not the MTA, keeps the client waiting. */
+static bool
+is_holding(const struct step *st)
+{
+	const struct session *s = st->s;
+
+	if (s->is_spent)
+		return false;
+	if (is_before_greeting(s->phase))
+		return st->now < greet_due_ms(s);
+	return s->phase == PHASE_RELAY && st->leg != NULL &&
+	       st->leg->answered > 0;
+}
+
+static void
+account_hold(struct step *st)
+{
+	struct session *s = st->s;
+	bool holding = is_holding(st);
+
+	if (s->is_holding) {
+		s->counts.held_ms = step_held_ms(st);
+		s->hold_ms = st->now;
+	}
+	if (holding && !s->is_holding)
+		s->hold_ms = st->now;
+	s->is_holding = holding;
+}
+
+static uint32_t
+earlier(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* When the session's delay budget ends, if what is held stays held. */
+static uint32_t
+budget_end(const struct session *s)
+{
+	if (!s->is_holding)
+		return UINT32_MAX;
+	return s->hold_ms + (s->plan.session_cap_ms > s->counts.held_ms
+				 ? s->plan.session_cap_ms - s->counts.held_ms
+				 : 0);
+}
+
+static uint32_t
+relay_deadline(const struct step *st)
+{
+	const struct session *s = st->s;
+	uint32_t at = s->last_byte_ms + SESSION_IDLE_MS;
+
+	if (st->leg == NULL)
+		return at;
+	at = earlier(at, earlier(reply_next(st), budget_end(s)));
+	if (s->is_done)
+		at = earlier(at, s->done_ms + SESSION_MTA_FIN_MS);
+	return at;
+}
+
+static uint32_t
+phase_deadline(const struct step *st)
+{
+	const struct session *s = st->s;
+	uint32_t teaser = greet_teaser_next(st);
+
+	switch (s->phase) {
+	case PHASE_NEW:
+	case PHASE_ENDED:
+	case PHASE_COUNT:
+		return UINT32_MAX;
+	case PHASE_GREET:
+		return earlier(earlier(s->dial_ms, budget_end(s)), teaser);
+	case PHASE_GATE:
+		return earlier(s->phase_ms, teaser);
+	case PHASE_DIAL:
+		return earlier(s->phase_ms + st->site->connect_timeout_ms,
+			       teaser);
+	case PHASE_BANNER:
+		return earlier(
+		    earlier(earlier(reply_next(st), budget_end(s)), teaser),
+		    s->phase_ms + SESSION_GREETING_MS);
+	case PHASE_RELAY:
+		return relay_deadline(st);
+	case PHASE_BLIND:
+		return s->last_byte_ms + SESSION_IDLE_MS;
+	case PHASE_REFUSED:
+		return s->phase_ms + SESSION_REFUSED_MS;
+	case PHASE_LINGER:
+		return s->phase_ms + SESSION_LINGER_MS;
+	case PHASE_CLOSING:
+		return s->phase_ms + SESSION_CLOSING_MS;
+	}
+	return UINT32_MAX;
+}
+
+/*
+ * The client is heard unless its next bytes must wait: for the greeting, for
+ * the reply that decides how to read on, for the answers to an earlier early
+ * segment, or for room in the queue of replies.
+ */
+static bool
+feeds_client(const struct step *st)
+{
+	const struct session *s = st->s;
+	const struct leg *leg = st->leg;
+
+	if (is_before_greeting(s->phase))
+		return false;
+	if (s->phase != PHASE_RELAY)
+		return true;
+	if (leg->client.mode == SMTP_WAITING)
+		return false;
+	if (s->segments_count > 0 && s->is_between_segments &&
+	    leg->count > leg->answered)
+		return false;
+	return leg->count < SESSION_REPLIES_CAP;
+}
+
+static bool
+reads_client(const struct step *st)
+{
+	const struct session *s = st->s;
+
+	if (s->client_fin)
+		return false;
+	if (is_before_greeting(s->phase))
+		return s->unused < SESSION_EARLY_CAP &&
+		       s->segments_count < SESSION_SEGMENTS_CAP;
+	return s->segments_count < SESSION_SEGMENTS_CAP;
+}
+
+/* Nothing is left to be said: the MTA has a moment to close first. */
+static void
+note_done(struct step *st)
+{
+	struct session *s = st->s;
+
+	if (s->phase != PHASE_RELAY || s->is_done)
+		return;
+	s->is_done = s->has_quit ||
+		     (s->client_fin && s->mta_shut && st->leg->count == 0 &&
+		      st->leg->partial == 0);
+	s->done_ms = st->now;
+}
+
+static void
+finish(struct step *st)
+{
+	struct session *s = st->s;
+	struct orders *o = st->o;
+	uint32_t at;
+
+	account_hold(st);
+	if (o->end != REASON_NONE) {
+		o->give_back = s->slot != SLOT_NONE;
+		s->slot = SLOT_NONE;
+		return;
+	}
+	greet_say_teaser(st);
+	note_done(st);
+	o->feed[SIDE_CLIENT] = feeds_client(st);
+	o->feed[SIDE_MTA] = s->phase != PHASE_REFUSED;
+	o->read[SIDE_CLIENT] = reads_client(st);
+	o->read[SIDE_MTA] = !s->mta_fin;
+	at = phase_deadline(st);
+	o->deadline_ms = at == UINT32_MAX ? 0 : s->opened_ms + at;
+}
+
+static void
+clear_orders(struct orders *o)
+{
+	/* `say` is 1.2 KB and is only read up to say_len. */
+	memset(o, 0, offsetof(struct orders, say));
+}
+
+/* Bytes of the client that are there and not used, before and behind. */
+static void
+note_bytes(struct step *st)
+{
+	if (st->ev->kind != EVENT_BYTES)
+		return;
+	if (st->ev->fresh > 0)
+		st->s->last_byte_ms = st->now;
+	if (st->ev->side == SIDE_CLIENT)
+		st->s->unused = (uint32_t)st->ev->len; /* a buffer is small */
+}
+
+/* The budget ends in the middle of whatever is held: full speed from here. */
+static void
+spend_budget(struct step *st)
+{
+	struct session *s = st->s;
+
+	if (!s->is_holding || s->is_spent || st->now < budget_end(s))
+		return;
+	account_hold(st);
+	s->is_spent = true;
+	s->dial_ms = earlier(s->dial_ms, st->now);
+	if (st->leg != NULL)
+		reply_hurry(st);
+}
+
+void
+session_step(const struct site *site, struct session *s, struct leg *leg,
+	     const struct event *ev, uint64_t now_ms, struct orders *o)
+{
+	struct step st = {.site = site, .s = s, .leg = leg, .ev = ev, .o = o};
+	session_handler *handler = table[s->phase][event_row(ev)];
+	enum session_phase next;
+
+	clear_orders(o);
+	if (ev->kind == EVENT_OPEN)
+		s->opened_ms = now_ms;
+	st.now = (uint32_t)(now_ms - s->opened_ms); /* 49 days are enough */
+	note_bytes(&st);
+	spend_budget(&st);
+	next = handler != NULL ? handler(&st) : step_end(&st, REASON_BUG);
+	if (ev->kind == EVENT_BYTES && ev->side == SIDE_CLIENT)
+		s->unused -= o->used;
+	if (next != s->phase && next != PHASE_GATE)
+		s->phase_ms = st.now;
+	s->phase = next;
+	finish(&st);
+}
+
+bool
+session_is_held(const struct session *s)
+{
+	return s->is_holding;
+}

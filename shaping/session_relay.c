@@ -1,0 +1,335 @@
+/*
+ * The relay: commands and payload pass at once and are observed, half-closes
+ * are passed on, and whatever ends first ends in order.
+ *
+ * A client's FIN is no abort: Exim shuts its side before the reply to the dot
+ * is there (field fact), and closing on it would deliver the mail twice.
+ */
+#include "shaping/session_step.h"
+
+#include <string.h>
+
+enum session_phase
+relay_lost(struct step *st)
+{
+	struct session *s = st->s;
+
+	greet_finish_teaser(st);
+	if (!s->is_greeted) {
+		s->is_greeted = true;
+		s->counts.greet_ms = st->now;
+	}
+	reply_release_all(st);
+	st->leg->client.mode = SMTP_OPAQUE;
+	s->segments_count = 0;
+	s->is_lost = true;
+	return PHASE_BLIND;
+}
+
+/* The client's FIN goes to the MTA behind the client's last byte. */
+static void
+forward_fin(struct step *st, size_t left)
+{
+	struct session *s = st->s;
+
+	if (!s->client_fin || s->mta_shut || left > 0)
+		return;
+	s->mta_shut = true;
+	st->o->shut[SIDE_MTA] = true;
+}
+
+static void
+pass_client(struct step *st, size_t n)
+{
+	st->o->used = (uint32_t)n;
+	st->o->release[SIDE_CLIENT] = (uint32_t)n;
+	st->s->counts.bytes[SIDE_CLIENT] += n;
+	forward_fin(st, st->ev->len - n);
+}
+
+/* A callback asks for recipients from the null sender: RCPT twice is one. */
+static uint8_t
+command_marks(struct leg *leg, const struct smtp_command *cmd)
+{
+	uint8_t marks = cmd->is_last ? MARK_LAST : 0;
+
+	if (cmd->verb == SMTP_MAIL) {
+		leg->null_sender = cmd->null_sender;
+		leg->callback = false;
+		leg->rcpt_seen = false;
+	}
+	if (cmd->verb == SMTP_RCPT) {
+		leg->callback = leg->null_sender && leg->rcpt_seen;
+		leg->rcpt_seen = true;
+	}
+	if (leg->callback)
+		marks |= MARK_NO_DELAY;
+	return marks;
+}
+
+/* Bytes of the oldest early segment; all that is there if there is none. */
+static size_t
+segment_bytes(const struct session *s, size_t left)
+{
+	return s->segments_count > 0 && s->segments[0] < left ? s->segments[0]
+							      : left;
+}
+
+static void
+use_segment(struct session *s, size_t n)
+{
+	s->is_between_segments = false;
+	if (s->segments_count == 0)
+		return;
+	s->segments[0] = (uint16_t)(s->segments[0] - n);
+	if (s->segments[0] > 0)
+		return;
+	s->segments_count--;
+	memmove(s->segments, s->segments + 1,
+		s->segments_count * sizeof(s->segments[0]));
+	s->is_between_segments = s->segments_count > 0;
+}
+
+/* True while the next early segment waits for the answers to the last. */
+static bool
+is_waiting(const struct step *st)
+{
+	return st->s->is_between_segments &&
+	       st->leg->count > st->leg->answered;
+}
+
+/* One thing of the client's stream. False: no more can be used now. */
+static bool
+observe(struct step *st, size_t *used, bool *is_lost)
+{
+	struct leg *leg = st->leg;
+	size_t left = segment_bytes(st->s, st->ev->len - *used);
+	struct smtp_command cmd;
+	size_t n;
+
+	switch (smtp_client_read(&leg->client, st->ev->bytes + *used, left, &n,
+				 &cmd)) {
+	case SMTP_CLIENT_COMMAND:
+		reply_expect(st, cmd.verb, command_marks(leg, &cmd));
+		st->s->last_verb = (uint8_t)cmd.verb;
+		*is_lost = smtp_verb_arms(cmd.verb) == SMTP_BLIND;
+		break;
+	case SMTP_CLIENT_DOT:
+		reply_expect(st, SMTP_DOT, 0);
+		st->s->last_verb = SMTP_DOT;
+		break;
+	case SMTP_CLIENT_AUTH:
+		reply_expect(st, SMTP_AUTH_LINE, 0);
+		break;
+	case SMTP_CLIENT_LOST:
+		*is_lost = true;
+		break;
+	case SMTP_CLIENT_MORE:
+	case SMTP_CLIENT_CHUNK:
+		break;
+	}
+	*used += n;
+	use_segment(st->s, n);
+	return n > 0 && !*is_lost;
+}
+
+enum session_phase
+relay_bytes(struct step *st)
+{
+	struct session *s = st->s;
+	bool is_lost = false;
+	size_t used = 0;
+
+	if (st->ev->fresh > 0 && s->segments_count > 0)
+		greet_keep_segment(s, st->ev->fresh);
+	while (used < st->ev->len && !is_waiting(st) &&
+	       st->leg->count < SESSION_REPLIES_CAP) {
+		if (!observe(st, &used, &is_lost))
+			break;
+	}
+	if (is_lost)
+		used = st->ev->len;
+	pass_client(st, used);
+	return is_lost ? relay_lost(st) : s->phase;
+}
+
+static bool
+is_pending(const struct leg *leg, enum smtp_verb verb, uint8_t marks)
+{
+	unsigned i;
+
+	for (i = 0; i < leg->count; i++) {
+		const struct pending *e =
+		    &leg->pending[(leg->head + i) % SESSION_REPLIES_CAP];
+
+		if (e->verb == verb || (e->marks & marks) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* All was said by one end or both: the client gets the rest, then its FIN. */
+static enum session_phase
+close_up(struct step *st, enum session_reason reason)
+{
+	struct session *s = st->s;
+
+	if (s->phase == PHASE_BANNER || s->phase == PHASE_RELAY) {
+		reply_hurry(st);
+		(void)reply_pump(st); /* the phase is CLOSING anyway */
+		reply_release_all(st);
+	}
+	if (s->has_quit)
+		reason = REASON_QUIT;
+	else if (s->client_fin && !s->is_lost && !s->is_opaque)
+		reason = REASON_CLIENT_CLOSED;
+	step_reason(st, reason);
+	st->o->want_flushed = true;
+	return PHASE_CLOSING;
+}
+
+static enum session_phase
+client_fin(struct step *st)
+{
+	struct session *s = st->s;
+	struct leg *leg = st->leg;
+	enum session_phase next;
+
+	s->client_fin = true;
+	if (s->is_holding && !is_pending(leg, SMTP_QUIT, 0) &&
+	    !is_pending(leg, SMTP_DOT, MARK_LAST)) {
+		s->counts.gave_up_ms = step_held_ms(st);
+		step_reason(st, REASON_GAVE_UP);
+	}
+	reply_hurry(st);
+	next = reply_pump(st);
+	forward_fin(st, s->unused);
+	return next == PHASE_COUNT ? s->phase : next;
+}
+
+enum session_phase
+relay_fin(struct step *st)
+{
+	if (st->ev->side == SIDE_CLIENT)
+		return client_fin(st);
+	st->s->mta_fin = true;
+	return close_up(st, REASON_MTA_CLOSED);
+}
+
+enum session_phase
+relay_error(struct step *st)
+{
+	st->s->mta_fin = true;
+	return close_up(st, REASON_MTA_RESET);
+}
+
+enum session_phase
+relay_wake(struct step *st)
+{
+	struct session *s = st->s;
+	enum session_phase next = reply_pump(st);
+
+	if (next != PHASE_COUNT)
+		return next;
+	if (s->is_done && st->now >= s->done_ms + SESSION_MTA_FIN_MS)
+		return close_up(st, REASON_CLIENT_CLOSED);
+	if (st->now >= s->last_byte_ms + SESSION_IDLE_MS)
+		return close_up(st, REASON_IDLE);
+	return s->phase;
+}
+
+/* What is held already gets the lower of two delays, at once. */
+enum session_phase
+relay_replan(struct step *st)
+{
+	struct session *s = st->s;
+	uint32_t old = s->plan.reply_ms;
+	enum session_phase next;
+	unsigned i;
+
+	s->plan = *st->ev->plan;
+	for (i = 0; i < st->leg->answered && s->plan.reply_ms < old; i++) {
+		struct pending *e =
+		    &st->leg->pending[(st->leg->head + i) %
+				      SESSION_REPLIES_CAP];
+		uint32_t less = old - s->plan.reply_ms;
+
+		e->time_ms = e->time_ms > st->now + less ? e->time_ms - less
+							 : st->now;
+	}
+	next = reply_pump(st);
+	return next == PHASE_COUNT ? s->phase : next;
+}
+
+enum session_phase
+relay_hurry(struct step *st)
+{
+	enum session_phase next;
+
+	st->s->is_spent = true;
+	reply_hurry(st);
+	next = reply_pump(st);
+	return next == PHASE_COUNT ? st->s->phase : next;
+}
+
+enum session_phase
+blind_bytes(struct step *st)
+{
+	size_t n = st->ev->len;
+
+	if (st->ev->side == SIDE_CLIENT) {
+		pass_client(st, n);
+		return PHASE_BLIND;
+	}
+	st->o->used = (uint32_t)n;
+	st->o->release[SIDE_MTA] += (uint32_t)n;
+	st->s->counts.bytes[SIDE_MTA] += n;
+	return PHASE_BLIND;
+}
+
+enum session_phase
+blind_fin(struct step *st)
+{
+	if (st->ev->side == SIDE_MTA) {
+		st->s->mta_fin = true;
+		return close_up(st, st->s->client_fin ? REASON_CLIENT_CLOSED
+						      : REASON_MTA_CLOSED);
+	}
+	st->s->client_fin = true;
+	forward_fin(st, st->s->unused);
+	return PHASE_BLIND;
+}
+
+enum session_phase
+blind_wake(struct step *st)
+{
+	if (st->now < st->s->last_byte_ms + SESSION_IDLE_MS)
+		return PHASE_BLIND;
+	return close_up(st, REASON_IDLE);
+}
+
+enum session_phase
+linger_bytes(struct step *st)
+{
+	st->o->used = (uint32_t)st->ev->len;
+	st->o->drop[SIDE_CLIENT] = st->o->used;
+	return st->s->phase;
+}
+
+enum session_phase
+linger_fin(struct step *st)
+{
+	st->s->client_fin = true;
+	if (st->s->phase == PHASE_CLOSING)
+		return PHASE_CLOSING;
+	return step_end(st, REASON_CLIENT_CLOSED);
+}
+
+enum session_phase
+closing_flushed(struct step *st)
+{
+	if (st->s->client_fin || st->s->has_quit)
+		return step_end(st, REASON_CLIENT_CLOSED);
+	st->o->shut[SIDE_CLIENT] = true;
+	return PHASE_LINGER;
+}

@@ -1,0 +1,484 @@
+/*
+ * Replies: which command each one answers, when it is due, and letting it go.
+ *
+ * The governor's run-time half (design, P4): a reply leaves at
+ * max(ready, min(ready + delay, asked + cap, ready + patience)); replies keep
+ * their order, so one is due no later than any behind it. The queue holds
+ * commands in the order in which they passed; the first `answered` of them
+ * have their answer, held here until it is due.
+ */
+#include "shaping/session_step.h"
+
+#include "shaping/smtp_verb.h"
+#include "tarry/pace.h"
+
+#define SERVICE_CLOSING 421 /* RFC 5321 4.2.2 */
+#define PRDR_FOLLOWS 353    /* a reply for each recipient comes next */
+
+static struct pending *
+entry(struct leg *leg, unsigned i)
+{
+	return &leg->pending[(leg->head + i) % SESSION_REPLIES_CAP];
+}
+
+static const struct pending *
+oldest(const struct leg *leg)
+{
+	return &leg->pending[leg->head];
+}
+
+static struct pending *
+unanswered(struct leg *leg)
+{
+	return leg->count > leg->answered ? entry(leg, leg->answered) : NULL;
+}
+
+static uint32_t
+lesser(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+void
+reply_expect(struct step *st, enum smtp_verb verb, uint8_t marks)
+{
+	struct leg *leg = st->leg;
+	struct pending *e = entry(leg, leg->count);
+
+	e->time_ms = verb == SMTP_GREETING ? 0 : st->now;
+	e->len = 0;
+	e->verb = (uint8_t)verb;
+	e->marks = marks;
+	leg->count++;
+}
+
+uint32_t
+reply_held(const struct leg *leg)
+{
+	uint32_t held = leg->partial;
+	unsigned i;
+
+	for (i = 0; i < leg->answered; i++)
+		held +=
+		    leg->pending[(leg->head + i) % SESSION_REPLIES_CAP].len;
+	return held;
+}
+
+/* Bytes of the MTA's stream on their way to the client. */
+static void
+release(struct step *st, uint32_t n)
+{
+	st->o->release[SIDE_MTA] += n;
+	st->s->counts.bytes[SIDE_MTA] += n;
+}
+
+/* The delay that the plan wants for an answer, before caps. */
+static uint32_t
+wanted_delay(const struct step *st, const struct pending *e, uint16_t code)
+{
+	const struct plan *plan = &st->s->plan;
+	enum smtp_delay kind = smtp_verb_delay((enum smtp_verb)e->verb);
+	uint32_t delay = code >= 400 ? plan->error_ms : plan->reply_ms;
+
+	if (st->s->is_spent || kind == SMTP_DELAY_NONE ||
+	    code == SERVICE_CLOSING || (e->marks & MARK_NO_DELAY) != 0)
+		return 0;
+	if (code >= 400 && code < 500)
+		delay = lesser(delay, PLAN_ERROR_4XX_MAX_MS);
+	if (kind == SMTP_DELAY_DATA)
+		delay = lesser(delay, plan->data_reply_cap_ms);
+	return delay;
+}
+
+/* When an answer that is ready now is due. */
+static uint32_t
+due_ms(const struct step *st, const struct pending *e, uint16_t code)
+{
+	const struct plan *plan = &st->s->plan;
+	uint32_t due = st->now + wanted_delay(st, e, code);
+
+	if (e->verb == SMTP_GREETING)
+		due = code == 220 ? greet_due_ms(st->s) : st->now;
+	due = lesser(due, e->time_ms + plan->reply_cap_ms);
+	due = lesser(due, st->now + plan->patience_ms);
+	return due > st->now ? due : st->now;
+}
+
+/* No reply may overtake another: all in front are due no later. */
+void
+reply_pull(struct leg *leg, uint32_t due)
+{
+	unsigned i;
+
+	for (i = 0; i < leg->answered; i++) {
+		struct pending *e = entry(leg, i);
+
+		e->time_ms = lesser(e->time_ms, due);
+	}
+}
+
+void
+reply_hurry(struct step *st)
+{
+	reply_pull(st->leg, st->now);
+}
+
+static void
+count_reply(struct session *s, struct leg *leg, const struct pending *e,
+	    uint16_t code)
+{
+	bool ok = code < 400;
+
+	if (!ok)
+		s->counts.errors++;
+	if (e->verb == SMTP_RCPT && ok) {
+		s->counts.recipients++;
+		leg->rcpts++;
+	}
+	if (e->verb == SMTP_RCPT && !ok)
+		s->counts.recipients_refused++;
+	if (e->verb == SMTP_MAIL)
+		leg->rcpts = 0;
+	if (e->verb == SMTP_DOT || (e->marks & MARK_LAST) != 0) {
+		s->counts.messages = (uint16_t)(s->counts.messages + ok);
+		s->counts.messages_refused =
+		    (uint16_t)(s->counts.messages_refused + !ok);
+	}
+}
+
+/* What the answer says about how the client's stream goes on. */
+static void
+steer_client(struct leg *leg, struct pending *e, uint16_t code)
+{
+	struct smtp_client *c = &leg->client;
+
+	if (smtp_verb_arms((enum smtp_verb)e->verb) != SMTP_WAIT)
+		return;
+	c->mode = SMTP_COMMANDS;
+	if (e->verb == SMTP_DATA && code / 100 == 3)
+		smtp_client_payload(c);
+	if (e->verb != SMTP_DATA && e->verb != SMTP_STARTTLS && code == 334)
+		c->mode = SMTP_AUTH_TEXT;
+	if (e->verb == SMTP_STARTTLS && code == 220)
+		e->marks |= MARK_TLS;
+}
+
+/* The oldest open command has its answer. */
+static enum session_phase
+answer(struct step *st, struct pending *e, uint16_t code)
+{
+	struct leg *leg = st->leg;
+	uint32_t due = due_ms(st, e, code);
+
+	if (due > st->now && e->verb != SMTP_GREETING)
+		st->s->counts.replies_held++;
+	count_reply(st->s, leg, e, code);
+	steer_client(leg, e, code);
+	e->time_ms = due;
+	e->len = (uint16_t)leg->partial; /* HELD_CAP bounds it */
+	leg->partial = 0;
+	leg->answered++;
+	reply_pull(leg, due);
+	if (e->verb == SMTP_GREETING)
+		return greet_greeted(st, code);
+	return PHASE_COUNT;
+}
+
+/* An answer that no command asked for. */
+static enum session_phase
+unasked(struct step *st, uint16_t code)
+{
+	struct leg *leg = st->leg;
+
+	if (code == SERVICE_CLOSING) {
+		release(st, leg->partial);
+		leg->partial = 0;
+		return PHASE_COUNT;
+	}
+	if (!smtp_client_at_odd_dot(&leg->client) || st->s->unused > 0)
+		return relay_lost(st);
+	/* The MTA took an odd form of the dot for the end; so do we. */
+	leg->client.mode = SMTP_COMMANDS;
+	reply_expect(st, SMTP_DOT, 0);
+	return answer(st, unanswered(leg), code);
+}
+
+/* RFC draft-hall-prdr: 353, then one reply a recipient, then the last. */
+static bool
+is_prdr_part(struct leg *leg, const struct pending *e, uint16_t code)
+{
+	bool is_end = e->verb == SMTP_DOT || (e->marks & MARK_LAST) != 0;
+
+	if (leg->prdr_left > 0) {
+		leg->prdr_left--;
+		return leg->prdr_left > 0;
+	}
+	if (!is_end || code != PRDR_FOLLOWS)
+		return false;
+	leg->prdr_left = (uint16_t)(leg->rcpts + 1);
+	return true;
+}
+
+/* A reply is whole: `partial` bytes of it are held. */
+static enum session_phase
+reply_done(struct step *st, uint16_t code)
+{
+	struct leg *leg = st->leg;
+	struct pending *e = unanswered(leg);
+
+	if (code == SERVICE_CLOSING)
+		reply_hurry(st);
+	if (e == NULL)
+		return unasked(st, code);
+	if (is_prdr_part(leg, e, code)) {
+		reply_hurry(st);
+		return PHASE_COUNT; /* goes with the next pump */
+	}
+	return answer(st, e, code);
+}
+
+/* True if the answer under way may have to wait once it is whole. */
+static bool
+is_delayable(const struct step *st)
+{
+	const struct plan *plan = &st->s->plan;
+	const struct pending *e = unanswered(st->leg);
+
+	if (e == NULL)
+		return false;
+	if (e->verb == SMTP_GREETING)
+		return true; /* its code decides; see greet_greeted() */
+	if (st->s->is_spent || (e->marks & MARK_NO_DELAY) != 0)
+		return false;
+	return smtp_verb_delay((enum smtp_verb)e->verb) != SMTP_DELAY_NONE &&
+	       (plan->reply_ms > 0 || plan->error_ms > 0);
+}
+
+static uint32_t
+partial_end(const struct step *st)
+{
+	const struct pending *e = unanswered(st->leg);
+
+	if (st->leg->partial == 0 || (e != NULL && e->verb == SMTP_GREETING))
+		return UINT32_MAX;
+	return st->leg->partial_ms + st->s->plan.patience_ms;
+}
+
+/* The beginning of a reply that need not wait, or has waited enough. */
+static void
+pass_partial(struct step *st)
+{
+	struct leg *leg = st->leg;
+	struct pending *e = unanswered(leg);
+
+	if (leg->partial == 0 || leg->answered > 0)
+		return;
+	if (is_delayable(st) && st->now < partial_end(st))
+		return;
+	if (e != NULL)
+		e->marks |= MARK_NO_DELAY;
+	release(st, leg->partial);
+	leg->partial = 0;
+}
+
+/* What follows from the last byte of an answer being out. */
+static enum session_phase
+let_go(struct step *st, const struct pending *e)
+{
+	struct session *s = st->s;
+
+	if (e->verb == SMTP_GREETING) {
+		s->is_greeted = true;
+		s->counts.greet_ms = st->now;
+		return PHASE_RELAY;
+	}
+	if (e->verb == SMTP_QUIT)
+		s->has_quit = true;
+	if ((e->marks & MARK_TLS) == 0)
+		return PHASE_COUNT;
+	s->is_opaque = true;
+	st->leg->client.mode = SMTP_OPAQUE;
+	return PHASE_BLIND;
+}
+
+static struct pace
+oldest_pace(const struct step *st)
+{
+	const struct leg *leg = st->leg;
+	const struct pending *e = oldest(leg);
+	struct pace p = {.start_ms = leg->drip_ms,
+			 .due_ms = e->time_ms,
+			 .len = leg->drip_len,
+			 .gap_ms = st->site->drip_gap_ms};
+
+	if (p.start_ms > p.due_ms)
+		p.start_ms = p.due_ms;
+	return p;
+}
+
+/* The oldest answer begins its drip, the last part of its delay. */
+static void
+begin_drip(struct step *st)
+{
+	struct leg *leg = st->leg;
+	const struct pending *e = oldest(leg);
+	uint32_t drip = lesser(st->s->plan.drip_ms, e->time_ms - st->now);
+
+	leg->drip_len = e->len;
+	leg->drip_ms = e->time_ms - drip;
+}
+
+static void
+drip(struct step *st)
+{
+	struct leg *leg = st->leg;
+	struct pending *e = entry(leg, 0);
+	struct pace p;
+	uint32_t out;
+
+	if (leg->drip_len == 0)
+		begin_drip(st);
+	p = oldest_pace(st);
+	out = leg->drip_len - e->len;
+	p.len = pace_bytes(&p, st->now);
+	if (p.len <= out)
+		return;
+	if (e->verb == SMTP_GREETING)
+		greet_finish_teaser(st);
+	release(st, p.len - out);
+	e->len = (uint16_t)(leg->drip_len - p.len);
+}
+
+enum session_phase
+reply_pump(struct step *st)
+{
+	struct leg *leg = st->leg;
+	enum session_phase next = PHASE_COUNT;
+
+	while (leg->answered > 0 && oldest(leg)->time_ms <= st->now) {
+		struct pending e = *oldest(leg);
+		enum session_phase after;
+
+		if (e.verb == SMTP_GREETING)
+			greet_finish_teaser(st);
+		release(st, e.len);
+		leg->drip_len = 0;
+		leg->head = (uint8_t)((leg->head + 1) % SESSION_REPLIES_CAP);
+		leg->answered--;
+		leg->count--;
+		after = let_go(st, &e);
+		if (after != PHASE_COUNT)
+			next = after;
+	}
+	if (leg->answered > 0)
+		drip(st);
+	else
+		pass_partial(st);
+	return next;
+}
+
+uint32_t
+reply_next(const struct step *st)
+{
+	struct pace p;
+
+	if (st->leg->answered == 0)
+		return partial_end(st);
+	p = oldest_pace(st);
+	return pace_next(&p, st->now);
+}
+
+void
+reply_release_all(struct step *st)
+{
+	struct leg *leg = st->leg;
+
+	release(st, reply_held(leg));
+	leg->partial = 0;
+	leg->answered = 0;
+	leg->count = 0;
+}
+
+/* No greeting, or none that we can hold: it must not follow a teaser. */
+static enum session_phase
+lose_track(struct step *st)
+{
+	if (!st->leg->greeting_done && st->s->teaser_len > 0)
+		return greet_garbled(st);
+	return relay_lost(st);
+}
+
+/* Too much is held: everything goes, the reply under way too. */
+static enum session_phase
+relieve(struct step *st)
+{
+	struct leg *leg = st->leg;
+	struct pending *e = unanswered(leg);
+	enum session_phase next;
+
+	if (reply_held(leg) <= SESSION_HELD_CAP)
+		return PHASE_COUNT;
+	reply_hurry(st);
+	next = reply_pump(st);
+	if (e != NULL)
+		e->marks |= MARK_NO_DELAY;
+	if (e != NULL && e->verb == SMTP_GREETING)
+		return lose_track(st);
+	release(st, leg->partial);
+	leg->partial = 0;
+	return next;
+}
+
+/* One reply, or as much of it as there is. Sets the bytes that it used. */
+static enum session_phase
+take_reply(struct step *st, size_t *used)
+{
+	struct leg *leg = st->leg;
+	const uint8_t *bytes = st->ev->bytes + *used;
+	enum session_phase next;
+	enum smtp_reply_event what;
+	size_t n;
+
+	what = smtp_reply_read(&leg->reply, bytes, st->ev->len - *used, &n);
+	if (leg->partial == 0)
+		leg->partial_ms = st->now;
+	leg->partial += (uint32_t)n;
+	*used += n;
+	if (what == SMTP_REPLY_LOST)
+		return lose_track(st);
+	next = relieve(st);
+	if (what == SMTP_REPLY_DONE && next == PHASE_COUNT) {
+		uint16_t code = leg->reply.code;
+
+		smtp_reply_next(&leg->reply);
+		next = reply_done(st, code);
+	}
+	return next;
+}
+
+enum session_phase
+reply_bytes(struct step *st)
+{
+	size_t used = 0;
+	enum session_phase now = st->s->phase;
+	enum session_phase next;
+
+	while (used < st->ev->len) {
+		next = take_reply(st, &used);
+		if (next == PHASE_COUNT || next == PHASE_BANNER ||
+		    next == PHASE_RELAY) {
+			continue;
+		}
+		/* Lost or refused: what else is there goes the same way. */
+		st->o->used = (uint32_t)st->ev->len;
+		if (st->o->hang_up)
+			return next;
+		st->leg->partial += (uint32_t)(st->ev->len - used);
+		if (next != PHASE_REFUSED)
+			reply_release_all(st);
+		return next;
+	}
+	st->o->used = (uint32_t)used;
+	next = reply_pump(st);
+	return next == PHASE_COUNT ? now : next;
+}

@@ -1,0 +1,265 @@
+/*
+ * The client's stream: command lines, the payload of DATA up to the dot, the
+ * octets of BDAT, the lines of an AUTH exchange.
+ *
+ * Nothing is stored but the first bytes of the command line that is under
+ * way. What depends on the MTA's answer is not guessed: behind DATA, AUTH and
+ * STARTTLS the mode is WAITING until the session says how to go on.
+ */
+#include <string.h>
+
+#include "shaping/smtp_verb.h"
+#include "tarry/smtp.h"
+
+/* TLS record type 22, handshake: TLS-on-connect on a plain port. */
+#define TLS_HANDSHAKE 0x16
+
+/* Where the payload stands in CRLF . CRLF */
+enum dot { DOT_LINE_START, DOT_TEXT, DOT_CR, DOT_DOT, DOT_DOT_CR };
+
+/* The same for any mixture of line ends around a lone dot. */
+enum odd { ODD_TEXT, ODD_LINE_END, ODD_DOT, ODD_DOT_END };
+
+/* More than any odd form is long: CR LF . CR CR LF */
+#define ODD_TAIL 16
+
+static size_t
+skip_blanks(const char *text, size_t at, size_t len)
+{
+	while (at < len && (text[at] == ' ' || text[at] == '\t'))
+		at++;
+	return at;
+}
+
+static size_t
+word_end(const char *text, size_t at, size_t len)
+{
+	while (at < len && text[at] != ' ' && text[at] != '\t' &&
+	       text[at] != '\r' && text[at] != '\n')
+		at++;
+	return at;
+}
+
+static bool
+is_null_sender(const char *args, size_t len)
+{
+	size_t at;
+
+	if (!smtp_text_starts(args, len, "FROM:"))
+		return false;
+	at = skip_blanks(args, 5, len);
+	return at + 1 < len && args[at] == '<' && args[at + 1] == '>';
+}
+
+/*
+ * BDAT SP size [SP LAST]. A size that is none means that no octets follow
+ * (the MTA says 501); one beyond 2^63 cannot be counted: false.
+ */
+static bool
+read_chunk_size(struct smtp_client *c, const char *args, size_t len,
+		struct smtp_command *cmd)
+{
+	size_t at = 0;
+	uint64_t n = 0;
+
+	while (at < len && args[at] >= '0' && args[at] <= '9') {
+		if (n > (UINT64_MAX >> 1) / 10 - 1)
+			return false;
+		n = n * 10 + (uint64_t)(args[at] - '0');
+		at++;
+	}
+	if (at == 0 || at != word_end(args, 0, len))
+		return true;
+	at = skip_blanks(args, at, len);
+	cmd->is_last = smtp_text_starts(args + at, len - at, "LAST");
+	c->octets_left = n;
+	if (n > 0)
+		c->mode = SMTP_OCTETS;
+	return true;
+}
+
+static enum smtp_client_event
+finish_command(struct smtp_client *c, struct smtp_command *cmd)
+{
+	size_t len =
+	    c->line_bytes < SMTP_LINE_KEPT ? c->line_bytes : SMTP_LINE_KEPT;
+	size_t end = word_end(c->line, 0, len);
+	size_t args = skip_blanks(c->line, end, len);
+
+	memset(cmd, 0, sizeof(*cmd));
+	cmd->verb = smtp_verb_find(c->line, end);
+	c->line_bytes = 0;
+	if (cmd->verb == SMTP_MAIL)
+		cmd->null_sender = is_null_sender(c->line + args, len - args);
+	if (cmd->verb == SMTP_BDAT &&
+	    !read_chunk_size(c, c->line + args, len - args, cmd))
+		return SMTP_CLIENT_LOST;
+	if (smtp_verb_arms(cmd->verb) == SMTP_WAIT)
+		c->mode = SMTP_WAITING;
+	return SMTP_CLIENT_COMMAND;
+}
+
+/* Takes bytes up to and with the next LF; true once the LF is there. */
+static bool
+take_line(struct smtp_client *c, const uint8_t *bytes, size_t len, size_t *used)
+{
+	const uint8_t *lf = memchr(bytes, '\n', len);
+	size_t n = lf != NULL ? (size_t)(lf - bytes) + 1 : len;
+	size_t room =
+	    c->line_bytes < SMTP_LINE_KEPT ? SMTP_LINE_KEPT - c->line_bytes : 0;
+
+	if (room > 0)
+		memcpy(c->line + c->line_bytes, bytes, n < room ? n : room);
+	c->line_bytes += (uint32_t)(n > SMTP_LINE_MAX ? SMTP_LINE_MAX + 1 : n);
+	*used = n;
+	return lf != NULL;
+}
+
+static enum smtp_client_event
+read_command(struct smtp_client *c, const uint8_t *bytes, size_t len,
+	     size_t *used, struct smtp_command *cmd)
+{
+	bool whole;
+
+	if (!c->any_byte && bytes[0] == TLS_HANDSHAKE)
+		return SMTP_CLIENT_LOST;
+	c->any_byte = true;
+	whole = take_line(c, bytes, len, used);
+	if (c->line_bytes > SMTP_LINE_MAX)
+		return SMTP_CLIENT_LOST;
+	return whole ? finish_command(c, cmd) : SMTP_CLIENT_MORE;
+}
+
+static enum smtp_client_event
+read_auth_text(struct smtp_client *c, const uint8_t *bytes, size_t len,
+	       size_t *used)
+{
+	bool whole = take_line(c, bytes, len, used);
+
+	if (c->line_bytes > SMTP_LINE_MAX)
+		return SMTP_CLIENT_LOST;
+	if (!whole)
+		return SMTP_CLIENT_MORE;
+	c->line_bytes = 0;
+	c->mode = SMTP_WAITING;
+	return SMTP_CLIENT_AUTH;
+}
+
+static enum dot
+dot_step(enum dot dot, uint8_t byte)
+{
+	if (dot == DOT_CR && byte == '\n')
+		return DOT_LINE_START;
+	if (dot == DOT_LINE_START && byte == '.')
+		return DOT_DOT;
+	if (byte == '\r')
+		return dot == DOT_DOT ? DOT_DOT_CR : DOT_CR;
+	return DOT_TEXT;
+}
+
+static enum odd
+odd_step(enum odd odd, uint8_t byte)
+{
+	if (byte == '\r' || byte == '\n')
+		return odd == ODD_DOT || odd == ODD_DOT_END ? ODD_DOT_END
+							    : ODD_LINE_END;
+	if (byte == '.' && (odd == ODD_LINE_END || odd == ODD_DOT_END))
+		return ODD_DOT;
+	return ODD_TEXT;
+}
+
+static void
+follow_odd_dots(struct smtp_client *c, const uint8_t *bytes, size_t len)
+{
+	enum odd odd = (enum odd)c->odd_dot; /* stored small */
+	size_t at = 0;
+
+	if (len > ODD_TAIL) {
+		at = len - ODD_TAIL;
+		odd = ODD_TEXT;
+	}
+	for (; at < len; at++)
+		odd = odd_step(odd, bytes[at]);
+	c->odd_dot = (uint8_t)odd;
+}
+
+static enum smtp_client_event
+read_payload(struct smtp_client *c, const uint8_t *bytes, size_t len,
+	     size_t *used)
+{
+	enum dot dot = (enum dot)c->dot; /* stored small */
+	size_t at = 0;
+
+	while (at < len) {
+		if (dot == DOT_TEXT) {
+			const uint8_t *cr = memchr(bytes + at, '\r', len - at);
+
+			if (cr == NULL)
+				break;
+			at = (size_t)(cr - bytes);
+		}
+		if (dot == DOT_DOT_CR && bytes[at] == '\n') {
+			*used = at + 1;
+			c->mode = SMTP_COMMANDS;
+			return SMTP_CLIENT_DOT;
+		}
+		dot = dot_step(dot, bytes[at]);
+		at++;
+	}
+	c->dot = (uint8_t)dot;
+	follow_odd_dots(c, bytes, len);
+	*used = len;
+	return SMTP_CLIENT_MORE;
+}
+
+static enum smtp_client_event
+read_octets(struct smtp_client *c, size_t len, size_t *used)
+{
+	size_t n = len < c->octets_left ? len : (size_t)c->octets_left;
+
+	c->octets_left -= n;
+	*used = n;
+	if (c->octets_left > 0)
+		return SMTP_CLIENT_MORE;
+	c->mode = SMTP_COMMANDS;
+	return SMTP_CLIENT_CHUNK;
+}
+
+void
+smtp_client_payload(struct smtp_client *c)
+{
+	c->mode = SMTP_PAYLOAD;
+	c->dot = DOT_LINE_START;
+	c->odd_dot = ODD_LINE_END;
+}
+
+bool
+smtp_client_at_odd_dot(const struct smtp_client *c)
+{
+	return c->mode == SMTP_PAYLOAD && c->odd_dot == ODD_DOT_END;
+}
+
+enum smtp_client_event
+smtp_client_read(struct smtp_client *c, const uint8_t *bytes, size_t len,
+		 size_t *used, struct smtp_command *cmd)
+{
+	*used = 0;
+	if (len == 0)
+		return SMTP_CLIENT_MORE;
+	switch (c->mode) {
+	case SMTP_COMMANDS:
+		return read_command(c, bytes, len, used, cmd);
+	case SMTP_PAYLOAD:
+		return read_payload(c, bytes, len, used);
+	case SMTP_OCTETS:
+		return read_octets(c, len, used);
+	case SMTP_AUTH_TEXT:
+		return read_auth_text(c, bytes, len, used);
+	case SMTP_WAITING:
+		return SMTP_CLIENT_MORE;
+	case SMTP_OPAQUE:
+		*used = len;
+		return SMTP_CLIENT_MORE;
+	}
+	return SMTP_CLIENT_LOST;
+}
