@@ -155,8 +155,7 @@ enum row {
 	ROW_COUNT
 };
 
-#define ALWAYS                                                                 \
-	[ROW_CLIENT_ERROR] = client_error, [ROW_CUT] = cut
+#define ALWAYS [ROW_CLIENT_ERROR] = client_error, [ROW_CUT] = cut
 
 #define BEFORE_GREETING                                                        \
 	ALWAYS, [ROW_FLUSHED] = nothing, [ROW_CLIENT_BYTES] = greet_bytes,     \
@@ -165,71 +164,49 @@ enum row {
 		[ROW_GIVE_WAY] = greet_give_way
 
 #define AFTER_ALL                                                              \
-	ALWAYS, [ROW_FLUSHED] = nothing, [ROW_MTA_FIN] = nothing, [ROW_MTA_ERROR] = nothing, [ROW_REPLAN] = nothing,             \
+	ALWAYS, [ROW_FLUSHED] = nothing, [ROW_MTA_FIN] = nothing,              \
+		[ROW_MTA_ERROR] = nothing, [ROW_REPLAN] = nothing,             \
 		[ROW_RELEASED] = nothing, [ROW_DRAIN] = nothing,               \
 		[ROW_GIVE_WAY] = nothing
 
 static session_handler *const table[PHASE_COUNT][ROW_COUNT] = {
     [PHASE_NEW] = {[ROW_OPEN] = greet_open},
     [PHASE_GREET] = {BEFORE_GREETING, [ROW_WAKE] = greet_wake},
-    [PHASE_GATE] = {BEFORE_GREETING,
-		    [ROW_GRANTED] = gate_granted,
-		    [ROW_WAKE] = gate_wake},
-    [PHASE_DIAL] = {BEFORE_GREETING,
-		    [ROW_MTA_CONNECTED] = dial_connected,
-		    [ROW_MTA_FAILED] = dial_failed,
-		    [ROW_WAKE] = dial_wake},
-    [PHASE_BANNER] = {BEFORE_GREETING,
-		      [ROW_MTA_BYTES] = banner_bytes,
+    [PHASE_GATE] =
+	{BEFORE_GREETING, [ROW_GRANTED] = gate_granted, [ROW_WAKE] = gate_wake},
+    [PHASE_DIAL] = {BEFORE_GREETING, [ROW_MTA_CONNECTED] = dial_connected,
+		    [ROW_MTA_FAILED] = dial_failed, [ROW_WAKE] = dial_wake},
+    [PHASE_BANNER] = {BEFORE_GREETING, [ROW_MTA_BYTES] = banner_bytes,
 		      [ROW_MTA_FIN] = banner_fin,
-		      [ROW_MTA_ERROR] = banner_error,
-		      [ROW_WAKE] = banner_wake},
-    [PHASE_RELAY] = {ALWAYS,
-		     [ROW_FLUSHED] = nothing,
-		     [ROW_CLIENT_BYTES] = relay_bytes,
-		     [ROW_CLIENT_FIN] = relay_fin,
-		     [ROW_MTA_BYTES] = reply_bytes,
-		     [ROW_MTA_FIN] = relay_fin,
-		     [ROW_MTA_ERROR] = relay_error,
-		     [ROW_WAKE] = relay_wake,
-		     [ROW_REPLAN] = relay_replan,
-		     [ROW_RELEASED] = relay_hurry,
-		     [ROW_DRAIN] = relay_hurry,
-		     [ROW_GIVE_WAY] = nothing},
-    [PHASE_BLIND] = {ALWAYS,
-		     [ROW_FLUSHED] = nothing,
-		     [ROW_CLIENT_BYTES] = blind_bytes,
-		     [ROW_CLIENT_FIN] = blind_fin,
-		     [ROW_MTA_BYTES] = blind_bytes,
-		     [ROW_MTA_FIN] = blind_fin,
-		     [ROW_MTA_ERROR] = relay_error,
-		     [ROW_WAKE] = blind_wake,
-		     [ROW_REPLAN] = nothing,
-		     [ROW_RELEASED] = nothing,
-		     [ROW_DRAIN] = nothing,
-		     [ROW_GIVE_WAY] = nothing},
-    [PHASE_REFUSED] = {AFTER_ALL,
-		       [ROW_CLIENT_BYTES] = refused_bytes,
-		       [ROW_MTA_BYTES] = nothing,
-		       [ROW_CLIENT_FIN] = refused_fin,
-		       [ROW_WAKE] = refused_wake},
-    [PHASE_LINGER] = {AFTER_ALL,
-		      [ROW_MTA_BYTES] = drop_bytes,
+		      [ROW_MTA_ERROR] = banner_error, [ROW_WAKE] = banner_wake},
+    [PHASE_RELAY] =
+	{ALWAYS, [ROW_FLUSHED] = nothing, [ROW_CLIENT_BYTES] = relay_bytes,
+	 [ROW_CLIENT_FIN] = relay_fin, [ROW_MTA_BYTES] = reply_bytes,
+	 [ROW_MTA_FIN] = relay_fin, [ROW_MTA_ERROR] = relay_error,
+	 [ROW_WAKE] = relay_wake, [ROW_REPLAN] = relay_replan,
+	 [ROW_RELEASED] = relay_hurry, [ROW_DRAIN] = relay_hurry,
+	 [ROW_GIVE_WAY] = nothing},
+    [PHASE_BLIND] =
+	{ALWAYS, [ROW_FLUSHED] = nothing, [ROW_CLIENT_BYTES] = blind_bytes,
+	 [ROW_CLIENT_FIN] = blind_fin, [ROW_MTA_BYTES] = blind_bytes,
+	 [ROW_MTA_FIN] = blind_fin, [ROW_MTA_ERROR] = relay_error,
+	 [ROW_WAKE] = blind_wake, [ROW_REPLAN] = nothing,
+	 [ROW_RELEASED] = nothing, [ROW_DRAIN] = nothing,
+	 [ROW_GIVE_WAY] = nothing},
+    [PHASE_REFUSED] =
+	{AFTER_ALL,
+	 [ROW_CLIENT_BYTES] = refused_bytes, [ROW_MTA_BYTES] = nothing,
+	 [ROW_CLIENT_FIN] = refused_fin, [ROW_WAKE] = refused_wake},
+    [PHASE_LINGER] = {AFTER_ALL, [ROW_MTA_BYTES] = drop_bytes,
 		      [ROW_CLIENT_BYTES] = linger_bytes,
-		      [ROW_CLIENT_FIN] = linger_fin,
-		      [ROW_WAKE] = lingered},
-    [PHASE_CLOSING] = {ALWAYS,
-		       [ROW_CLIENT_BYTES] = linger_bytes,
-		       [ROW_CLIENT_FIN] = linger_fin,
-		       [ROW_MTA_BYTES] = drop_bytes,
-		       [ROW_MTA_FIN] = nothing,
-		       [ROW_MTA_ERROR] = nothing,
-		       [ROW_FLUSHED] = closing_flushed,
-		       [ROW_WAKE] = timed_out,
-		       [ROW_REPLAN] = nothing,
-		       [ROW_RELEASED] = nothing,
-		       [ROW_DRAIN] = nothing,
-		       [ROW_GIVE_WAY] = nothing},
+		      [ROW_CLIENT_FIN] = linger_fin, [ROW_WAKE] = lingered},
+    [PHASE_CLOSING] =
+	{ALWAYS, [ROW_CLIENT_BYTES] = linger_bytes,
+	 [ROW_CLIENT_FIN] = linger_fin, [ROW_MTA_BYTES] = drop_bytes,
+	 [ROW_MTA_FIN] = nothing, [ROW_MTA_ERROR] = nothing,
+	 [ROW_FLUSHED] = closing_flushed, [ROW_WAKE] = timed_out,
+	 [ROW_REPLAN] = nothing, [ROW_RELEASED] = nothing,
+	 [ROW_DRAIN] = nothing, [ROW_GIVE_WAY] = nothing},
 };
 
 static enum row
@@ -407,9 +384,9 @@ note_done(struct step *st)
 
 	if (s->phase != PHASE_RELAY || s->is_done)
 		return;
-	s->is_done = s->has_quit ||
-		     (s->client_fin && s->mta_shut && st->leg->count == 0 &&
-		      st->leg->partial == 0);
+	s->is_done =
+	    s->has_quit || (s->client_fin && s->mta_shut &&
+			    st->leg->count == 0 && st->leg->partial == 0);
 	s->done_ms = st->now;
 }
 

@@ -266,8 +266,8 @@ greet_keep_segment(struct session *s, size_t fresh)
 	if (s->segments_count < SESSION_SEGMENTS_CAP)
 		s->segments[s->segments_count++] = (uint16_t)fresh;
 	else
-		s->segments[SESSION_SEGMENTS_CAP - 1] = (uint16_t)(
-		    s->segments[SESSION_SEGMENTS_CAP - 1] + fresh);
+		s->segments[SESSION_SEGMENTS_CAP - 1] =
+		    (uint16_t)(s->segments[SESSION_SEGMENTS_CAP - 1] + fresh);
 }
 
 enum session_phase

@@ -94,8 +94,7 @@ use_segment(struct session *s, size_t n)
 static bool
 is_waiting(const struct step *st)
 {
-	return st->s->is_between_segments &&
-	       st->leg->count > st->leg->answered;
+	return st->s->is_between_segments && st->leg->count > st->leg->answered;
 }
 
 /* One thing of the client's stream. False: no more can be used now. */
@@ -250,12 +249,12 @@ relay_replan(struct step *st)
 	s->plan = *st->ev->plan;
 	for (i = 0; i < st->leg->answered && s->plan.reply_ms < old; i++) {
 		struct pending *e =
-		    &st->leg->pending[(st->leg->head + i) %
-				      SESSION_REPLIES_CAP];
+		    &st->leg
+			 ->pending[(st->leg->head + i) % SESSION_REPLIES_CAP];
 		uint32_t less = old - s->plan.reply_ms;
 
-		e->time_ms = e->time_ms > st->now + less ? e->time_ms - less
-							 : st->now;
+		e->time_ms =
+		    e->time_ms > st->now + less ? e->time_ms - less : st->now;
 	}
 	next = reply_pump(st);
 	return next == PHASE_COUNT ? s->phase : next;

@@ -59,8 +59,7 @@ reply_held(const struct leg *leg)
 	unsigned i;
 
 	for (i = 0; i < leg->answered; i++)
-		held +=
-		    leg->pending[(leg->head + i) % SESSION_REPLIES_CAP].len;
+		held += leg->pending[(leg->head + i) % SESSION_REPLIES_CAP].len;
 	return held;
 }
 

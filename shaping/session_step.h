@@ -43,7 +43,8 @@ session_handler banner_wake;
 session_handler refused_bytes;
 session_handler refused_fin;
 
-/* The MTA greeted with `code`; its bytes are held or let go by session_reply. */
+/* The MTA greeted with `code`; its bytes are held or let go by session_reply.
+ */
 enum session_phase greet_greeted(struct step *st, uint16_t code);
 
 /* What the MTA said is no greeting, and a teaser is out: refuses. */

@@ -29,8 +29,8 @@ struct plan {
 	uint16_t data_reply_cap_ms;
 	uint16_t patience_ms; /* longest hold of anything the MTA said */
 	uint16_t rule_id;     /* index into policy.rules, or PLAN_NO_RULE */
-	uint16_t class_id;    /* index into policy.classes, or PLAN_CLASS_PASS */
-	bool teaser;	      /* a 220- line at once */
+	uint16_t class_id; /* index into policy.classes, or PLAN_CLASS_PASS */
+	bool teaser;	   /* a 220- line at once */
 	uint32_t session_cap_ms;
 };
 

@@ -47,7 +47,11 @@ enum session_phase {
 const char *session_phase_name(enum session_phase phase);
 
 /* How the MTA learns the client's address. */
-enum client_address { CLIENT_ADDRESS_NONE, CLIENT_ADDRESS_V1, CLIENT_ADDRESS_V2 };
+enum client_address {
+	CLIENT_ADDRESS_NONE,
+	CLIENT_ADDRESS_V1,
+	CLIENT_ADDRESS_V2
+};
 
 /* Early bytes: so many are kept, in so many segments; then reading stops. */
 #define SESSION_EARLY_CAP 4096
@@ -77,7 +81,7 @@ struct site {
 	uint32_t lead_ms; /* rolling p99 of dial to 220 */
 	uint32_t connect_timeout_ms;
 	uint32_t drip_gap_ms; /* least time between two pieces, > 0 */
-	bool pipeconnect;     /* the MTA offers PIPECONNECT: early talk is fair */
+	bool pipeconnect; /* the MTA offers PIPECONNECT: early talk is fair */
 };
 
 enum slot_state { SLOT_NONE, SLOT_ASKED, SLOT_HELD };
@@ -108,22 +112,22 @@ struct session {
 	enum session_reason reason; /* the first cause wins */
 	enum slot_state slot;
 	/* From here on times are ms since opened_ms. */
-	uint32_t dial_ms;	/* when to ask for a slot */
-	uint32_t phase_ms;	/* when the phase began; GATE: when it ends */
+	uint32_t dial_ms;  /* when to ask for a slot */
+	uint32_t phase_ms; /* when the phase began; GATE: when it ends */
 	uint32_t last_byte_ms;
-	uint32_t hold_ms;	/* since when something is held */
-	uint32_t done_ms;	/* since when only the MTA's FIN is missing */
-	uint32_t unused;	/* client bytes not yet used */
-	uint16_t teaser_said;	/* bytes of the teaser that are out */
-	uint16_t teaser_len;	/* 0: no teaser */
+	uint32_t hold_ms;     /* since when something is held */
+	uint32_t done_ms;     /* since when only the MTA's FIN is missing */
+	uint32_t unused;      /* client bytes not yet used */
+	uint16_t teaser_said; /* bytes of the teaser that are out */
+	uint16_t teaser_len;  /* 0: no teaser */
 	uint16_t segments[SESSION_SEGMENTS_CAP]; /* of the early bytes */
 	uint8_t segments_count;
 	bool is_between_segments; /* an early segment ended, the next waits */
 	bool is_holding;
-	bool is_spent;	   /* budget used up, released or draining: no delays */
-	bool is_early;	   /* the client spoke before the greeting */
-	bool is_greeted;   /* the greeting is out, last byte and all */
-	bool is_done;	   /* done_ms is set */
+	bool is_spent;	 /* budget used up, released or draining: no delays */
+	bool is_early;	 /* the client spoke before the greeting */
+	bool is_greeted; /* the greeting is out, last byte and all */
+	bool is_done;	 /* done_ms is set */
 	bool client_fin;
 	bool mta_fin;
 	bool mta_shut;	   /* we shut our side towards the MTA */
@@ -199,9 +203,9 @@ struct orders {
 					 to be written to the client */
 	bool want_plan;		      /* EVENT_REPLAN, please */
 	/* States, said anew with each step. */
-	bool feed[SIDE_COUNT]; /* unused bytes are wanted */
-	bool read[SIDE_COUNT]; /* socket reads are wanted */
-	uint64_t deadline_ms;  /* EVENT_WAKE then; 0: none */
+	bool feed[SIDE_COUNT];	 /* unused bytes are wanted */
+	bool read[SIDE_COUNT];	 /* socket reads are wanted */
+	uint64_t deadline_ms;	 /* EVENT_WAKE then; 0: none */
 	enum session_reason end; /* close everything, free the seat */
 	char say[SIDE_COUNT][SESSION_SAY_CAP];
 };

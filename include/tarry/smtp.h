@@ -39,11 +39,11 @@ enum smtp_delay smtp_verb_delay(enum smtp_verb verb);
 /* What the client's stream is made of at the moment. */
 enum smtp_mode {
 	SMTP_COMMANDS,
-	SMTP_WAITING, /* for a reply that decides how to read on */
-	SMTP_PAYLOAD, /* DATA, until the dot */
-	SMTP_OCTETS,  /* BDAT, a counted number of bytes */
+	SMTP_WAITING,	/* for a reply that decides how to read on */
+	SMTP_PAYLOAD,	/* DATA, until the dot */
+	SMTP_OCTETS,	/* BDAT, a counted number of bytes */
 	SMTP_AUTH_TEXT, /* one line that answers a 334 */
-	SMTP_OPAQUE /* TLS, or lost: nothing is read any more */
+	SMTP_OPAQUE	/* TLS, or lost: nothing is read any more */
 };
 
 /* A command that was seen whole. */
@@ -56,10 +56,10 @@ struct smtp_command {
 /* The client's stream. Zeroed is the beginning of a session. */
 struct smtp_client {
 	enum smtp_mode mode;
-	uint32_t line_bytes;   /* of the command line so far */
-	uint64_t octets_left;  /* of a BDAT chunk */
-	uint8_t dot;	       /* where in CRLF . CRLF the payload stands */
-	uint8_t odd_dot;       /* the same for the odd forms of the dot */
+	uint32_t line_bytes;  /* of the command line so far */
+	uint64_t octets_left; /* of a BDAT chunk */
+	uint8_t dot;	      /* where in CRLF . CRLF the payload stands */
+	uint8_t odd_dot;      /* the same for the odd forms of the dot */
 	bool any_byte;
 	char line[SMTP_LINE_KEPT];
 };
@@ -94,11 +94,11 @@ bool smtp_client_at_odd_dot(const struct smtp_client *c);
 
 /* The MTA's stream. Zeroed is the beginning of a session. */
 struct smtp_reply {
-	uint16_t code;	 /* of the first line; 0 while unknown */
+	uint16_t code; /* of the first line; 0 while unknown */
 	uint16_t line_code;
-	uint32_t len;	 /* bytes of the reply so far */
-	uint8_t at;	 /* column, 4 and more are alike */
-	bool more;	 /* the line says that another follows */
+	uint32_t len; /* bytes of the reply so far */
+	uint8_t at;   /* column, 4 and more are alike */
+	bool more;    /* the line says that another follows */
 };
 
 enum smtp_reply_event {
