@@ -2,6 +2,7 @@
 
 BUILD ?= build
 PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
 PKGS_tarryd := libuv inih libmicrohttpd libxxhash libcap-ng
 PKGS_tarry-sidecar := libuv libpcap libxxhash libcap-ng
 PKGS_tarry-sink := libuv
@@ -73,13 +74,99 @@ $(BUILD)/tarry-sidecar: $(call OBJ,proxy/sidecar/tarry_sidecar_main.c) \
 $(BUILD)/tarry-sink: $(call OBJ,$(wildcard proxy/sink/*.c)) $(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,$(PKGS_tarry-sink))
 
-$(BUILD)/tests/unit/% $(BUILD)/tests/sim/%: $(call OBJ,$(SIM_LIB)) \
-		$(BUILD)/libtarryd.a $(BUILD)/libsidecar.a $(BUILD)/libshaping.a
-	$(CC) -o $@ $(filter-out %.a,$^) -Wl,--start-group $(filter %.a,$^) \
+UNIT_TESTS := $(filter $(BUILD)/tests/unit/%,$(UNIT))
+SIM_TESTS := $(filter $(BUILD)/tests/sim/%,$(UNIT))
+$(UNIT_TESTS): %: %.o $(BUILD)/libtarryd.a $(BUILD)/libsidecar.a \
+		$(BUILD)/libshaping.a
+	$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	  -Wl,--end-group $(OUR_LDFLAGS) $(LDFLAGS) \
 	  $(call PKG,--libs,cmocka $(PKGS_tarryd) $(PKGS_tarry-sidecar))
-$(foreach t,$(UNIT),$(eval $(t): $(t).o))
+$(SIM_TESTS): %: %.o $(call OBJ,$(SIM_LIB)) $(BUILD)/libshaping.a
+	$(LINK) $(call PKG,--libs,cmocka)
+
+# Prints the signatures and labels of the SYNs in a capture file.
+$(BUILD)/tests/tools/syn_text: \
+		$(call OBJ,tests/tools/syn_text.c proxy/config/labels.c) \
+		$(BUILD)/libshaping.a
+	$(LINK) $(call PKG,--libs,libpcap)
+tests: $(BUILD)/tests/tools/syn_text
+
+# What a person calls.
+TESTS := $(UNIT)
+tests: $(TESTS) all
+test check: deps-test
+	python3 tools/test.py $(BUILD)
+lint: deps-test
+	python3 tools/lint.py $(BUILD)
+run: deps
+	$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) MTA='$(MTA)' LISTEN='$(LISTEN)' MODE='$(MODE)' \
+	  HTTP='$(HTTP)' tools/run.sh
+deps:
+	@tools/deps.sh build
+deps-test:
+	@tools/deps.sh build test
+
+FUZZ_SECONDS ?= 10
+FUZZ_SAN := -fsanitize=fuzzer-no-link,address,undefined
+fuzz: deps-test
+	$(MAKE) BUILD=$(BUILD)-fuzz CC=clang OPT=-O1 SAN='$(FUZZ_SAN)' fuzzers
+	@set -e; for f in $(FUZZERS); do \
+	  c=tests/fuzz/corpus/$${f%_fuzz}; n=$(BUILD)-fuzz/new/$$f; \
+	  echo "== $$f, $(FUZZ_SECONDS) s"; mkdir -p $$n; \
+	  $(BUILD)-fuzz/tests/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) \
+	    -timeout=5 -print_final_stats=0 -verbosity=0 \
+	    -artifact_prefix=$$n/ $$n $$(test -d $$c && echo $$c); done
+fuzzers: $(FUZZERS:%=$(BUILD)/tests/fuzz/%)
+$(FUZZERS:%=$(BUILD)/tests/fuzz/%): %: %.o $(BUILD)/libtarryd.a \
+		$(BUILD)/libsidecar.a $(BUILD)/libshaping.a
+	$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
+	  -Wl,--end-group -fsanitize=fuzzer,address,undefined \
+	  $(OUR_LDFLAGS) $(LDFLAGS) \
+	  $(call PKG,--libs,$(PKGS_tarryd) $(PKGS_tarry-sidecar))
+
+# The relay under valgrind, driven by the end-to-end tests.
+memcheck: deps-test
+	$(MAKE) all
+	TARRY_BUILD=$(BUILD) TARRY_WRAP="valgrind -q --error-exitcode=99 \
+	  --leak-check=full" python3 -m pytest -q tests/e2e
+
+FORMATTED := $(wildcard include/tarry/*.h shaping/*.[ch] proxy/*/*.[ch] \
+	tests/*/*.[ch])
+format:
+	clang-format -i $(FORMATTED)
+
+SBIN = $(DESTDIR)$(PREFIX)/sbin
+MAN = $(DESTDIR)$(PREFIX)/share/man
+SHARE = $(DESTDIR)$(PREFIX)/share/tarry
+install: all
+	install -d $(SBIN) $(MAN)/man5 $(MAN)/man8 $(SHARE) \
+	  $(DESTDIR)$(SYSCONFDIR)/tarry
+	install -m 755 $(PROGRAMS:%=$(BUILD)/%) $(SBIN)
+	for s in 5 8; do for m in $$(ls docs/*.$$s 2>/dev/null); do \
+	  install -m 644 $$m $(MAN)/man$$s; done; done
+	install -m 644 $(wildcard config/*.ini) $(SHARE)
+	for f in $(notdir $(wildcard config/*.ini)); do \
+	  test -e $(DESTDIR)$(SYSCONFDIR)/tarry/$$f || \
+	  install -m 644 config/$$f $(DESTDIR)$(SYSCONFDIR)/tarry/$$f; done
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-clang $(BUILD)-lint $(BUILD)-fuzz
+
+help:
+	@echo 'make            build the programs into $(BUILD)/'
+	@echo 'make run        build and start it: [MTA=host:port]'
+	@echo '                [LISTEN=127.0.0.1:2500] [HTTP=127.0.0.1:9925]'
+	@echo 'make test       every test and check; ends with N passed, N failed'
+	@echo 'make lint       the checks alone'
+	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'make memcheck   the end-to-end tests under valgrind'
+	@echo 'make install    into DESTDIR, PREFIX=$(PREFIX); keeps your files'
+	@echo 'make deps       install what a build needs (Debian)'
+	@echo 'make deps-test  and what the tests need'
+	@echo 'make format     clang-format the sources'
+	@echo 'make clean      remove what was built'
 
 .SECONDARY:
-.PHONY: all
+.PHONY: all tests test check lint run deps deps-test fuzz fuzzers memcheck \
+	format install clean help
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -375,7 +375,7 @@ addr_parse(struct addr *a, const char *text, size_t len)
 		return false;
 	size_t at = colon;
 	if (!read_decimal(text, len, &at, 65535, &port) || at != len ||
-	    port == 0 || !parse_host(a, text, colon - 1))
+	    !parse_host(a, text, colon - 1))
 		return false;
 	a->port = (uint16_t)port; /* <= 65535 */
 	return true;

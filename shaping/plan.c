@@ -162,7 +162,7 @@ static void
 set_figures(struct plan *plan, const struct policy_class *class,
 	    struct plan_trace *trace)
 {
-	uint32_t greet_cap = plan->reply_cap_ms;
+	uint32_t greet_cap = least(plan->reply_cap_ms, plan->session_cap_ms);
 	uint32_t reply_cap = least(plan->reply_cap_ms, plan->patience_ms);
 	uint32_t greet = least(class->greet_ms, greet_cap);
 	uint32_t reply = least(class->reply_ms, reply_cap);

@@ -65,11 +65,19 @@ uint32_t
 step_held_ms(const struct step *st)
 {
 	const struct session *s = st->s;
+	uint32_t end = st->now < s->hold_end_ms ? st->now : s->hold_end_ms;
 	uint32_t held = s->counts.held_ms;
 
-	if (s->is_holding && st->now > s->hold_ms)
-		held += st->now - s->hold_ms;
-	return held;
+	if (s->is_holding && end > s->hold_ms)
+		held += end - s->hold_ms;
+	/* Behind the budget nothing of ours holds, step or no step. */
+	return held < s->plan.session_cap_ms ? held : s->plan.session_cap_ms;
+}
+
+bool
+step_is_holding(const struct step *st)
+{
+	return st->s->is_holding && st->now < st->s->hold_end_ms;
 }
 
 /* An event that means nothing in this phase. */
@@ -84,7 +92,7 @@ client_error(struct step *st)
 {
 	struct session *s = st->s;
 
-	if (s->reason == REASON_NONE && s->is_holding && !s->has_quit) {
+	if (s->reason == REASON_NONE && step_is_holding(st) && !s->has_quit) {
 		s->counts.gave_up_ms = step_held_ms(st);
 		return step_end(st, REASON_GAVE_UP);
 	}
@@ -271,6 +279,8 @@ account_hold(struct step *st)
 	if (holding && !s->is_holding)
 		s->hold_ms = st->now;
 	s->is_holding = holding;
+	s->hold_end_ms =
+	    is_before_greeting(s->phase) ? greet_due_ms(s) : UINT32_MAX;
 }
 
 static uint32_t
@@ -283,11 +293,13 @@ earlier(uint32_t a, uint32_t b)
 static uint32_t
 budget_end(const struct session *s)
 {
-	if (!s->is_holding)
+	uint32_t left = s->plan.session_cap_ms > s->counts.held_ms
+			    ? s->plan.session_cap_ms - s->counts.held_ms
+			    : 0;
+
+	if (!s->is_holding || s->hold_end_ms <= s->hold_ms + left)
 		return UINT32_MAX;
-	return s->hold_ms + (s->plan.session_cap_ms > s->counts.held_ms
-				 ? s->plan.session_cap_ms - s->counts.held_ms
-				 : 0);
+	return s->hold_ms + left;
 }
 
 static uint32_t
@@ -376,6 +388,19 @@ reads_client(const struct step *st)
 	return s->segments_count < SESSION_SEGMENTS_CAP;
 }
 
+/* The client's FIN goes to the MTA behind the client's last byte. */
+static void
+forward_fin(struct step *st)
+{
+	struct session *s = st->s;
+
+	if ((s->phase != PHASE_RELAY && s->phase != PHASE_BLIND) ||
+	    !s->client_fin || s->mta_shut || s->unused > 0)
+		return;
+	s->mta_shut = true;
+	st->o->shut[SIDE_MTA] = true;
+}
+
 /* Nothing is left to be said: the MTA has a moment to close first. */
 static void
 note_done(struct step *st)
@@ -404,6 +429,7 @@ finish(struct step *st)
 		return;
 	}
 	greet_say_teaser(st);
+	forward_fin(st);
 	note_done(st);
 	o->feed[SIDE_CLIENT] = feeds_client(st);
 	o->feed[SIDE_MTA] = s->phase != PHASE_REFUSED;

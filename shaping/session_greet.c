@@ -284,6 +284,16 @@ greet_bytes(struct step *st)
 	return s->phase;
 }
 
+/* Left in a delay of ours, before anything was said? */
+static enum session_reason
+fin_reason(struct step *st)
+{
+	if (!step_is_holding(st))
+		return REASON_CLIENT_CLOSED;
+	st->s->counts.gave_up_ms = step_held_ms(st);
+	return REASON_GAVE_UP;
+}
+
 enum session_phase
 greet_fin(struct step *st)
 {
@@ -292,10 +302,10 @@ greet_fin(struct step *st)
 	s->client_fin = true;
 	if (s->unused > 0)
 		return s->phase;
-	if (!s->is_holding)
-		return step_end(st, REASON_CLIENT_CLOSED);
-	s->counts.gave_up_ms = step_held_ms(st);
-	return step_end(st, REASON_GAVE_UP);
+	if (s->phase == PHASE_GREET || s->phase == PHASE_GATE)
+		return step_end(st, fin_reason(st));
+	step_reason(st, fin_reason(st));
+	return greet_hurry(st);
 }
 
 enum session_phase

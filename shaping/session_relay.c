@@ -26,25 +26,12 @@ relay_lost(struct step *st)
 	return PHASE_BLIND;
 }
 
-/* The client's FIN goes to the MTA behind the client's last byte. */
-static void
-forward_fin(struct step *st, size_t left)
-{
-	struct session *s = st->s;
-
-	if (!s->client_fin || s->mta_shut || left > 0)
-		return;
-	s->mta_shut = true;
-	st->o->shut[SIDE_MTA] = true;
-}
-
 static void
 pass_client(struct step *st, size_t n)
 {
 	st->o->used = (uint32_t)n;
 	st->o->release[SIDE_CLIENT] = (uint32_t)n;
 	st->s->counts.bytes[SIDE_CLIENT] += n;
-	forward_fin(st, st->ev->len - n);
 }
 
 /* A callback asks for recipients from the null sender: RCPT twice is one. */
@@ -195,14 +182,13 @@ client_fin(struct step *st)
 	enum session_phase next;
 
 	s->client_fin = true;
-	if (s->is_holding && !is_pending(leg, SMTP_QUIT, 0) &&
+	if (step_is_holding(st) && !is_pending(leg, SMTP_QUIT, 0) &&
 	    !is_pending(leg, SMTP_DOT, MARK_LAST)) {
 		s->counts.gave_up_ms = step_held_ms(st);
 		step_reason(st, REASON_GAVE_UP);
 	}
 	reply_hurry(st);
 	next = reply_pump(st);
-	forward_fin(st, s->unused);
 	return next == PHASE_COUNT ? s->phase : next;
 }
 
@@ -295,7 +281,6 @@ blind_fin(struct step *st)
 						      : REASON_MTA_CLOSED);
 	}
 	st->s->client_fin = true;
-	forward_fin(st, st->s->unused);
 	return PHASE_BLIND;
 }
 

@@ -96,10 +96,14 @@ due_ms(const struct step *st, const struct pending *e, uint16_t code)
 	const struct plan *plan = &st->s->plan;
 	uint32_t due = st->now + wanted_delay(st, e, code);
 
-	if (e->verb == SMTP_GREETING)
+	uint32_t said = st->leg->said_ms;
+
+	if (e->verb == SMTP_GREETING) {
 		due = code == 220 ? greet_due_ms(st->s) : st->now;
+		said = st->now; /* a greeting is passed whole */
+	}
 	due = lesser(due, e->time_ms + plan->reply_cap_ms);
-	due = lesser(due, st->now + plan->patience_ms);
+	due = lesser(due, said + plan->patience_ms);
 	return due > st->now ? due : st->now;
 }
 
@@ -260,7 +264,7 @@ partial_end(const struct step *st)
 
 	if (st->leg->partial == 0 || (e != NULL && e->verb == SMTP_GREETING))
 		return UINT32_MAX;
-	return st->leg->partial_ms + st->s->plan.patience_ms;
+	return st->leg->said_ms + st->s->plan.patience_ms;
 }
 
 /* The beginning of a reply that need not wait, or has waited enough. */
@@ -268,14 +272,11 @@ static void
 pass_partial(struct step *st)
 {
 	struct leg *leg = st->leg;
-	struct pending *e = unanswered(leg);
 
 	if (leg->partial == 0 || leg->answered > 0)
 		return;
 	if (is_delayable(st) && st->now < partial_end(st))
 		return;
-	if (e != NULL)
-		e->marks |= MARK_NO_DELAY;
 	release(st, leg->partial);
 	leg->partial = 0;
 }
@@ -379,11 +380,14 @@ reply_pump(struct step *st)
 uint32_t
 reply_next(const struct step *st)
 {
+	const struct leg *leg = st->leg;
 	struct pace p;
 
-	if (st->leg->answered == 0)
+	if (leg->answered == 0)
 		return partial_end(st);
 	p = oldest_pace(st);
+	if (pace_bytes(&p, st->now) > leg->drip_len - oldest(leg)->len)
+		return st->now; /* this step had other things to do */
 	return pace_next(&p, st->now);
 }
 
@@ -438,9 +442,9 @@ take_reply(struct step *st, size_t *used)
 	enum smtp_reply_event what;
 	size_t n;
 
+	if (leg->reply.len == 0)
+		leg->said_ms = st->now;
 	what = smtp_reply_read(&leg->reply, bytes, st->ev->len - *used, &n);
-	if (leg->partial == 0)
-		leg->partial_ms = st->now;
 	leg->partial += (uint32_t)n;
 	*used += n;
 	if (what == SMTP_REPLY_LOST)

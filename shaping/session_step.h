@@ -128,6 +128,9 @@ void step_reason(struct step *st, enum session_reason reason);
 /* Adds text of ours towards a side. */
 void step_say(struct step *st, enum side to, const char *text, size_t len);
 
+/* True while a delay of ours, not the MTA, keeps the client waiting. */
+bool step_is_holding(const struct step *st);
+
 /* Wall time in which anything was held, up to now. */
 uint32_t step_held_ms(const struct step *st);
 

@@ -7,10 +7,12 @@
 
 #include <string.h>
 
-/* Quirks that only one IP version can have. */
+/*
+ * Quirks that are everyday facts of one IP version and do not exist in the
+ * other. Not 0+: no stack sets it, who asks for it wants IPv4.
+ */
 #define QUIRKS_OF_V4                                                           \
-	((uint32_t)(SYN_QUIRK_DF | SYN_QUIRK_ID_PLUS | SYN_QUIRK_ID_MINUS |    \
-		    SYN_QUIRK_ZERO_PLUS))
+	((uint32_t)(SYN_QUIRK_DF | SYN_QUIRK_ID_PLUS | SYN_QUIRK_ID_MINUS))
 #define QUIRKS_OF_V6 ((uint32_t)SYN_QUIRK_FLOW)
 
 bool

@@ -126,12 +126,13 @@ read_ittl(struct cursor *c, struct signature_pattern *p)
 		return true;
 	if (!take_number(c, 1, 255, &ttl, "expected a TTL, 1 to 255, or *"))
 		return false;
-	if (take(c, "+") &&
-	    !take_number(c, 0, 255u - ttl, &distance,
-			 "expected a distance; TTL + distance is 255 at most"))
-		return false;
-	else if (distance == 0 && c->text[c->at - 1] != '+' && take(c, "-"))
+	if (take(c, "-"))
 		p->ittl_is_max = true;
+	else if (take(c, "+") &&
+		 !take_number(
+		     c, 0, 255u - ttl, &distance,
+		     "expected a distance; TTL + distance is 255 at most"))
+		return false;
 	p->ittl = (uint8_t)(ttl + distance);
 	return true;
 }
@@ -206,10 +207,10 @@ static bool
 read_option(struct cursor *c, struct signature_pattern *p)
 {
 	uint16_t n = 0;
-	int kind = take_option_name(c);
 
 	if (p->kinds_count == SYN_OPTIONS_CAP)
 		return fail(c, "expected at most 40 options");
+	int kind = take_option_name(c);
 	if (take(c, "eol+")) {
 		if (!take_number(c, 0, SYN_OPTIONS_CAP - 1, &n,
 				 "expected the bytes behind EOL, 0 to 39"))

@@ -130,7 +130,7 @@ extensions_walk(const uint8_t *raw, size_t len)
 	for (unsigned count = 0; kind != PROTOCOL_TCP; count++) {
 		if (!is_extension(kind))
 			return SYN_BAD_NOT_TCP;
-		if (count == SYN_EXTENSIONS_MAX || len - at < 8)
+		if (count == SYN_EXTENSIONS_MAX || len - at < 2)
 			return SYN_BAD_EXTENSIONS;
 		const size_t step = extension_len(kind, raw + at);
 		if (step > len - at || at + step > SYN_IP_HLEN_MAX)

@@ -54,7 +54,7 @@ size_t addr_text(const struct addr *a, char *out, size_t cap);
 bool addr_parse_ip(struct addr *a, const char *text, size_t len);
 
 /*
- * Parses `192.0.2.1:25` or `[2001:db8::1]:25`; the port is 1..65535.
+ * Parses `192.0.2.1:25` or `[2001:db8::1]:25`; the port is 0..65535.
  * Returns true when all of text[0..len) was an address with a port.
  */
 bool addr_parse(struct addr *a, const char *text, size_t len);

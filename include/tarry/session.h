@@ -116,6 +116,7 @@ struct session {
 	uint32_t phase_ms; /* when the phase began; GATE: when it ends */
 	uint32_t last_byte_ms;
 	uint32_t hold_ms;     /* since when something is held */
+	uint32_t hold_end_ms; /* when that ends by itself */
 	uint32_t done_ms;     /* since when only the MTA's FIN is missing */
 	uint32_t unused;      /* client bytes not yet used */
 	uint16_t teaser_said; /* bytes of the teaser that are out */
@@ -149,15 +150,15 @@ struct pending {
 struct leg {
 	struct smtp_client client;
 	struct smtp_reply reply;
-	uint32_t partial;    /* held bytes of the reply that is under way */
-	uint32_t partial_ms; /* since when */
-	uint32_t drip_ms;    /* when the oldest reply's drip began */
-	uint32_t drip_len;   /* its whole length; 0: not begun */
-	uint16_t rcpts;	     /* accepted in this transaction */
-	uint16_t prdr_left;  /* replies still to come behind a 353 */
-	uint8_t head;	     /* oldest entry */
-	uint8_t answered;    /* entries from head on that are answered */
-	uint8_t count;	     /* entries in all */
+	uint32_t partial;   /* held bytes of the reply that is under way */
+	uint32_t said_ms;   /* when that reply's first byte came */
+	uint32_t drip_ms;   /* when the oldest reply's drip began */
+	uint32_t drip_len;  /* its whole length; 0: not begun */
+	uint16_t rcpts;	    /* accepted in this transaction */
+	uint16_t prdr_left; /* replies still to come behind a 353 */
+	uint8_t head;	    /* oldest entry */
+	uint8_t answered;   /* entries from head on that are answered */
+	uint8_t count;	    /* entries in all */
 	bool null_sender;
 	bool rcpt_seen;
 	bool callback; /* null sender and more than one RCPT: no delays */

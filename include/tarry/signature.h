@@ -117,8 +117,8 @@ size_t signature_pattern_text(const struct signature_pattern *p, char *out,
  *  - ittl 32, 64, 128 and 255 match if signature_initial_ttl() guesses just
  *    that; any other N if the observed TTL is N at most and N - 40 at least;
  *    `N-` if it is N at most.
- *  - Quirks that the SYN's IP version cannot have are not asked for (df, id+,
- *    id-, 0+ of IPv6; flow of IPv4), as in p0f. `*:...:df,id+,flow:0` serves
+ *  - Quirks that the SYN's IP version cannot have are not asked for (df, id+
+ *    and id- of IPv6, flow of IPv4), as in p0f. `*:...:df,id+,flow:0` serves
  *    both versions; without `flow` or `~flow` it fails on modern IPv6.
  *  - `mss*N` and `mtu*N` match if p0f's search for a divisor ends with that
  *    unit and that N. A missing MSS or WS is 0.

@@ -43,6 +43,8 @@ enum metric_value {
 /* Members of a dimension; what does not fit is counted as "other". */
 #define METRICS_CLASSES_CAP 16
 #define METRICS_NAMES_CAP 64
+#define METRICS_LABELS_CAP (METRICS_NAMES_CAP - 2) /* and unknown, other */
+#define METRICS_LABEL_TEXT_CAP 64
 #define METRICS_VECTOR_CAP (METRICS_CLASSES_CAP * REASON_COUNT)
 /* Finite bounds of the longest bucket list, and +Inf. */
 #define METRICS_BUCKETS_CAP 15
@@ -52,15 +54,12 @@ struct metrics_histogram {
 	_Atomic uint64_t sum_us;
 };
 
-/* The names of labels that are counted one by one. Fixed once in use. */
-struct metrics_names {
-	const char *names[METRICS_NAMES_CAP - 2]; /* and unknown, other */
-	size_t count;
-};
-
-/* One thread's counts. Zeroed is the beginning; `labels` may be NULL. */
+/* One thread's counts. Zeroed is the beginning. */
 struct metrics {
-	const struct metrics_names *labels;
+	/* Labels as they were met: the file's names, so a closed set. Copies,
+	 * because a label table may be replaced. */
+	_Atomic uint32_t labels_count;
+	char labels[METRICS_LABELS_CAP][METRICS_LABEL_TEXT_CAP];
 	_Atomic uint64_t scalars[METRIC_COUNT];
 	_Atomic uint64_t vectors[METRIC_VECTOR_COUNT][METRICS_VECTOR_CAP];
 	struct metrics_histogram histograms[METRIC_HISTOGRAM_COUNT]
@@ -88,9 +87,6 @@ metrics_set(struct metrics *m, enum metric which, uint64_t value)
 /* Counts one time in a histogram without members. Owner of `m` alone. */
 void metrics_time(struct metrics *m, enum metric_histogram which, uint64_t us);
 
-/* Adds a name, once; names behind the cap are counted as "other". */
-void metrics_names_add(struct metrics_names *names, const char *name);
-
 /*
  * Counts a session that is over: all there is to count of it, by class, rule,
  * label, reason and phase. Owner of `m` alone. Never blocks or allocates.
@@ -110,8 +106,7 @@ struct metrics_page {
 	const struct metrics *const *threads;
 	size_t threads_count;
 	const struct policy *policy; /* names of classes and rules */
-	const struct metrics_names *labels;
-	const char *build; /* labels of tarry_build_info */
+	const char *build;	     /* labels of tarry_build_info */
 	double values[METRIC_VALUE_COUNT];
 };
 

@@ -173,11 +173,9 @@ take_label_key(struct reader *r, const char *key, const char *value)
 	static const struct {
 		const char *key;
 		enum signature_level level;
-	} patterns[] = {
-	    {"syn",    SIGNATURE_SYN	 },
-	    {"stack",  SIGNATURE_STACK },
-	    {"family", SIGNATURE_FAMILY}
-	};
+	} patterns[] = {{"syn", SIGNATURE_SYN},
+			{"stack", SIGNATURE_STACK},
+			{"family", SIGNATURE_FAMILY}};
 
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
 		if (strcmp(key, patterns[i].key) == 0) {

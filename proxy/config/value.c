@@ -16,15 +16,12 @@ struct unit {
 };
 
 static const struct unit durations[] = {
-    {"d",  MS_PER_D},
-    {"h",  MS_PER_H},
-    {"m",  MS_PER_M},
-    {"s",  MS_PER_S},
-    {"ms", 1	     },
+    {"d", MS_PER_D}, {"h", MS_PER_H}, {"m", MS_PER_M},
+    {"s", MS_PER_S}, {"ms", 1},
 };
 
 static const struct unit sizes[] = {
-    {"",	 1	  },
+    {"", 1},
     {"k", 1u << 10},
     {"M", 1u << 20},
     {"G", 1u << 30},
@@ -149,7 +146,7 @@ value_percent(const char *text, uint32_t *percent, struct value_why *why)
 	if (rest == NULL || strcmp(rest, "%") != 0 || value > 100)
 		return value_fails(why,
 				   "\"%.60s\" is no percentage, expected "
-				   "0% to 100%",
+				   "0%% to 100%%",
 				   text);
 	*percent = (uint32_t)value; /* <= 100 */
 	return true;
@@ -187,7 +184,7 @@ value_flag(const char *text, bool *flag, struct value_why *why)
 	*flag = strcmp(text, "yes") == 0;
 	if (!*flag && strcmp(text, "no") != 0)
 		return value_fails(why,
-				   "\"%.60s\" is neither, expected yes "
+				   "\"%.60s\" is unknown, expected yes "
 				   "or no",
 				   text);
 	return true;
@@ -248,12 +245,13 @@ value_range(const char *text, uint32_t min, uint32_t max, uint32_t *low,
 }
 
 bool
-value_address(const char *text, struct addr *a, struct value_why *why)
+value_address(const char *text, uint16_t min_port, struct addr *a,
+	      struct value_why *why)
 {
 	struct addr bare;
 	size_t len = strlen(text);
 
-	if (addr_parse(a, text, len))
+	if (addr_parse(a, text, len) && a->port >= min_port)
 		return true;
 	if (addr_parse_ip(&bare, text, len))
 		return value_fails(why,
@@ -263,8 +261,55 @@ value_address(const char *text, struct addr *a, struct value_why *why)
 				   bare.family == 6 ? "]" : "");
 	return value_fails(why,
 			   "\"%.60s\" is no address with port, expected "
-			   "one such as 192.0.2.1:25 or [2001:db8::1]:25",
+			   "one such as 192.0.2.1:25 or [2001:db8::1]:25 "
+			   "(names are not looked up)",
 			   text);
+}
+
+/*
+ * The network that was meant by an address with bits behind its prefix, as
+ * text; false if that is not what is wrong.
+ */
+static bool
+mend_net(const char *text, size_t len, char out[ADDR_TEXT_CAP])
+{
+	const char *slash = memchr(text, '/', len);
+	struct addr a;
+	uint64_t bits;
+	unsigned first;
+
+	if (slash == NULL || !addr_parse_ip(&a, text, (size_t)(slash - text)) ||
+	    !range_end(slash + 1, len - (size_t)(slash + 1 - text), &bits) ||
+	    slash + 1 == text + len)
+		return false;
+	first = a.family == 4 ? 96 : 0;
+	if (bits + first > 128)
+		return false;
+	for (unsigned i = first + (unsigned)bits; i < 128; i++)
+		a.ip[i / 8] &= (uint8_t) ~(0x80u >> i % 8); /* one byte */
+	addr_ip_text(&a, out, ADDR_TEXT_CAP);
+	return true;
+}
+
+bool
+value_net(const char *text, size_t len, struct net *n, struct value_why *why)
+{
+	char meant[ADDR_TEXT_CAP];
+	int shown = len < 60 ? (int)len : 60;
+
+	if (net_parse(n, text, len))
+		return true;
+	if (mend_net(text, len, meant))
+		return value_fails(why,
+				   "\"%.*s\" has bits behind its prefix, "
+				   "expected %s%.*s",
+				   shown, text, meant,
+				   shown - (int)strcspn(text, "/"),
+				   text + strcspn(text, "/"));
+	return value_fails(why,
+			   "\"%.*s\" is no network, expected one such as "
+			   "192.0.2.0/24, 2001:db8::/32 or an address",
+			   shown, text);
 }
 
 /*
@@ -315,7 +360,7 @@ value_word(const char *words, unsigned index, char out[VALUE_TEXT_CAP])
 	} while (index-- > 0);
 }
 
-/* "a, b or c": the words that are built. */
+/* "a, b or c": the words that are built; the others stand behind them. */
 static void
 list_words(const char *words, char *out, size_t cap)
 {

@@ -45,8 +45,16 @@ bool value_flag(const char *text, bool *flag, struct value_why *why);
 bool value_range(const char *text, uint32_t min, uint32_t max, uint32_t *low,
 		 uint32_t *high, struct value_why *why);
 
-/* `192.0.2.1:25` or `[::]:25`. */
-bool value_address(const char *text, struct addr *a, struct value_why *why);
+/* `192.0.2.1:25` or `[::]:25`; min_port 0 or 1. */
+bool value_address(const char *text, uint16_t min_port, struct addr *a,
+		   struct value_why *why);
+
+/*
+ * `192.0.2.0/24`, `2001:db8::/32` or one address: text[0..len), a part of a
+ * text that ends with a NUL.
+ */
+bool value_net(const char *text, size_t len, struct net *n,
+	       struct value_why *why);
 
 /*
  * One of the words, which are parted by spaces; its index from 0. A word that

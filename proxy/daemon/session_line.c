@@ -184,18 +184,18 @@ put_counts(struct log_line *l, const struct session_counts *c)
 		const char *key;
 		uint64_t value;
 	} rows[] = {
-	    {"greet_ms",		 c->greet_ms	    },
-	    {"held_ms",		c->held_ms		  },
-	    {"gave_up_ms",	   c->gave_up_ms	},
-	    {"replies_held",	     c->replies_held	    },
-	    {"bytes_in",		 c->bytes[SIDE_CLIENT]},
-	    {"bytes_out",	  c->bytes[SIDE_MTA]   },
-	    {"messages",		 c->messages	    },
-	    {"messages_refused",	 c->messages_refused  },
-	    {"recipients",	   c->recipients	},
+	    {"greet_ms", c->greet_ms},
+	    {"held_ms", c->held_ms},
+	    {"gave_up_ms", c->gave_up_ms},
+	    {"replies_held", c->replies_held},
+	    {"bytes_in", c->bytes[SIDE_CLIENT]},
+	    {"bytes_out", c->bytes[SIDE_MTA]},
+	    {"messages", c->messages},
+	    {"messages_refused", c->messages_refused},
+	    {"recipients", c->recipients},
 	    {"recipients_refused", c->recipients_refused},
-	    {"errors",	       c->errors		},
-	    {"dials",	      c->dials	      },
+	    {"errors", c->errors},
+	    {"dials", c->dials},
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)

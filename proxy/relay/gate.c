@@ -1,7 +1,8 @@
 /*
  * A slot moves: free -> granted -> holding -> free, or straight to the oldest
  * waiter. A semaphore would do for counting, but not for leaving the queue in
- * its middle or for order across workers.
+ * its middle or for order across workers. The wake-up is made under the lock,
+ * so that none comes after gate_join() has taken the function away.
  */
 #include "proxy/relay/gate.h"
 
@@ -14,7 +15,7 @@ struct list {
 	struct gate_waiter *tail;
 };
 
-struct seat {
+struct member {
 	gate_wake_fn *wake;
 	void *ctx;
 	struct list granted;
@@ -26,7 +27,7 @@ struct gate {
 	uint32_t used; /* granted ones too */
 	uint32_t waiting;
 	struct list queue;
-	struct seat workers[GATE_WORKERS_CAP];
+	struct member workers[GATE_WORKERS_CAP];
 };
 
 static void
@@ -56,20 +57,23 @@ list_remove(struct list *l, struct gate_waiter *w)
 	w->prev = NULL;
 }
 
-/* Gives a free slot to the oldest waiter. Returns whom to wake, or NULL. */
-static struct seat *
+/* Gives a free slot to the oldest waiter. */
+static void
 grant_next(struct gate *g)
 {
 	struct gate_waiter *w = g->queue.head;
+	struct member *m;
 
 	if (w == NULL || g->used >= g->slots)
-		return NULL;
+		return;
+	m = &g->workers[w->worker];
 	list_remove(&g->queue, w);
 	g->waiting--;
 	g->used++;
 	w->state = GATE_GRANTED;
-	list_append(&g->workers[w->worker].granted, w);
-	return &g->workers[w->worker];
+	list_append(&m->granted, w);
+	if (m->wake != NULL)
+		m->wake(m->ctx);
 }
 
 struct gate *
@@ -130,13 +134,13 @@ gate_ask(struct gate *g, struct gate_waiter *w, uint32_t worker)
 	return holding;
 }
 
-/* Takes the waiter out of whatever it is in. Returns whom to wake. */
-static struct seat *
-leave_locked(struct gate *g, struct gate_waiter *w)
+void
+gate_leave(struct gate *g, struct gate_waiter *w)
 {
+	pthread_mutex_lock(&g->lock);
 	switch ((enum gate_state)w->state) {
 	case GATE_OUT:
-		return NULL;
+		break;
 	case GATE_WAITING:
 		list_remove(&g->queue, w);
 		g->waiting--;
@@ -150,29 +154,12 @@ leave_locked(struct gate *g, struct gate_waiter *w)
 		break;
 	}
 	w->state = GATE_OUT;
-	return grant_next(g);
-}
-
-void
-gate_leave(struct gate *g, struct gate_waiter *w)
-{
-	gate_wake_fn *wake = NULL;
-	void *ctx = NULL;
-	struct seat *seat;
-
-	pthread_mutex_lock(&g->lock);
-	seat = leave_locked(g, w);
-	if (seat != NULL) {
-		wake = seat->wake;
-		ctx = seat->ctx;
-	}
+	grant_next(g);
 	pthread_mutex_unlock(&g->lock);
-	if (wake != NULL)
-		wake(ctx);
 }
 
 struct gate_waiter *
-gate_granted(struct gate *g, uint32_t worker)
+gate_take_granted(struct gate *g, uint32_t worker)
 {
 	struct list *l = &g->workers[worker].granted;
 	struct gate_waiter *w;

@@ -4,7 +4,7 @@
  * First in, first out. A grant is no message that could be lost: the gate
  * links the waiter on its worker's granted list and wakes the worker, who
  * fetches it. A waiter that leaves meanwhile hands its slot to the next.
- * One mutex, never held across I/O or a wake-up.
+ * One mutex, never held across I/O.
  */
 #ifndef PROXY_RELAY_GATE_H
 #define PROXY_RELAY_GATE_H
@@ -40,9 +40,10 @@ struct gate *gate_new(uint32_t slots);
 void gate_free(struct gate *g);
 
 /*
- * Names the function that wakes a worker (0 .. GATE_WORKERS_CAP - 1); called
- * from any thread, without the gate's lock. A worker joins before it asks,
- * and leaves (wake NULL) after its last waiter is out.
+ * Names the function that wakes a worker (0 .. GATE_WORKERS_CAP - 1): called
+ * from any thread, it must neither block nor call the gate. A worker joins
+ * before it asks; it leaves (wake NULL) after its last waiter is out, and is
+ * not woken any more once that has returned.
  */
 void gate_join(struct gate *g, uint32_t worker, gate_wake_fn *wake, void *ctx);
 
@@ -56,7 +57,7 @@ bool gate_ask(struct gate *g, struct gate_waiter *w, uint32_t worker);
 void gate_leave(struct gate *g, struct gate_waiter *w);
 
 /* One waiter of this worker that was granted its slot: now holding. Or NULL. */
-struct gate_waiter *gate_granted(struct gate *g, uint32_t worker);
+struct gate_waiter *gate_take_granted(struct gate *g, uint32_t worker);
 
 /* Slots in use, and how many wait. */
 void gate_counts(struct gate *g, uint32_t *used, uint32_t *waiting);

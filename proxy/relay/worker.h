@@ -26,8 +26,7 @@ struct worker;
 /* What a worker tells its owner; see worker_options.notice. */
 enum worker_notice {
 	WORKER_DRAINED,	     /* draining, and no session is left */
-	WORKER_RULES_TAKEN,  /* the rules of before are no longer read */
-	WORKER_SYN_MAP_TAKEN /* the SYN map of before is no longer read */
+	WORKER_RULES_TAKEN   /* the rules of before are no longer read */
 };
 
 typedef void worker_notice_fn(void *ctx, uint32_t worker,
@@ -44,8 +43,8 @@ struct worker_options {
 	uint32_t seats; /* sessions at once; config_max_sessions() / workers */
 	/* Borrowed until worker_free(), or until replaced and let go. */
 	struct worker_rules rules;
-	struct syn_map *syn_map; /* or NULL: no sidecar now */
 	/* Borrowed until worker_free(). */
+	struct syn_map *syn_map; /* or NULL: no sidecar */
 	struct gate *gate;
 	struct metrics *metrics; /* written by this worker alone */
 	/* Called on the worker's thread; must not block (uv_async_send). */
@@ -64,8 +63,9 @@ struct worker_mta {
 struct worker_counters {
 	uint32_t seats;
 	uint32_t sessions;
-	uint32_t held;	/* waiting for a delay of ours */
-	uint32_t legs;	/* connections to the MTA */
+	uint32_t held;	  /* waiting for a delay of ours */
+	uint32_t waiting; /* for an MTA slot */
+	uint32_t legs;	  /* connections to the MTA */
 	uint32_t buffers;
 	uint32_t buffers_used;
 	uint32_t lead_ms;
@@ -92,9 +92,6 @@ void worker_set_mta(struct worker *w, const struct worker_mta *mta);
  * notice before the next.
  */
 void worker_set_rules(struct worker *w, const struct worker_rules *rules);
-
-/* A new SYN map, or NULL; WORKER_SYN_MAP_TAKEN when the old may be unmapped. */
-void worker_set_syn_map(struct worker *w, struct syn_map *map);
 
 /*
  * Empties the accept queue, stops listening and ends all delays; sessions run

@@ -1,0 +1,394 @@
+/*
+ * See http.h. libmicrohttpd with its epoll descriptor under our loop: one
+ * thread, no locks.
+ *
+ * A browser that visits a hostile page can be made to ask a server on
+ * 127.0.0.1 by a name that the page's owner controls (DNS rebinding). So a
+ * server that is bound to a loopback address answers only where the Host
+ * header is an address or `localhost`. One that was bound to any other
+ * address can be read by that network anyway, under whatever name.
+ */
+#include "proxy/admin/http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proxy/daemon/log.h"
+
+#define MEMORY_PER_CONNECTION (16u * 1024u)
+#define WHY_CAP 512
+
+struct http {
+	uv_poll_t poll;
+	uv_timer_t timer;
+	struct MHD_Daemon *daemon;
+	struct http_source source;
+	struct MHD_Response *metrics; /* the last page, or NULL */
+	uint64_t metrics_ms;
+	bool is_loopback;
+	int open_handles;
+};
+
+static const char page_text[] =
+    "<!doctype html><html lang=en><meta charset=utf-8><title>Tarry</title>\n"
+    "<h1>Tarry " TARRY_VERSION "</h1>\n"
+    "<p><a href=/metrics>/metrics</a> numbers for Prometheus\n"
+    "<p><a href=/healthz>/healthz</a> the process answers\n"
+    "<p><a href=/readyz>/readyz</a> mail can flow; if not, why not\n";
+
+static enum MHD_Result
+send_response(struct MHD_Connection *c, unsigned status, const char *type,
+	      struct MHD_Response *r)
+{
+	if (r == NULL)
+		return MHD_NO;
+	if (type != NULL) {
+		MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+		MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+		MHD_add_response_header(r, "Content-Security-Policy",
+					"default-src 'none'");
+		MHD_add_response_header(r, "Cache-Control", "no-store");
+	}
+	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+		MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+	return MHD_queue_response(c, status, r);
+}
+
+static enum MHD_Result
+send_text(struct MHD_Connection *c, unsigned status, const char *text)
+{
+	/* The library only reads what it is to copy. */
+	struct MHD_Response *r = MHD_create_response_from_buffer(
+	    strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+	enum MHD_Result rc =
+	    send_response(c, status, "text/plain; charset=utf-8", r);
+
+	if (r != NULL)
+		MHD_destroy_response(r);
+	return rc;
+}
+
+static enum MHD_Result
+send_page(struct http *h, struct MHD_Connection *c)
+{
+	struct MHD_Response *r = MHD_create_response_from_buffer(
+	    sizeof page_text - 1, (void *)(uintptr_t)page_text,
+	    MHD_RESPMEM_PERSISTENT);
+	enum MHD_Result rc =
+	    send_response(c, MHD_HTTP_OK, "text/html; charset=utf-8", r);
+
+	(void)h;
+	if (r != NULL)
+		MHD_destroy_response(r);
+	return rc;
+}
+
+static enum MHD_Result
+send_health(struct http *h, struct MHD_Connection *c)
+{
+	(void)h;
+	return send_text(c, MHD_HTTP_OK, "ok\n");
+}
+
+static enum MHD_Result
+send_ready(struct http *h, struct MHD_Connection *c)
+{
+	char why[WHY_CAP + 1];
+
+	if (h->source.is_ready(h->source.ctx, why, WHY_CAP))
+		return send_text(c, MHD_HTTP_OK, "ready\n");
+	strcat(why, "\n");
+	return send_text(c, MHD_HTTP_SERVICE_UNAVAILABLE, why);
+}
+
+/* Makes the page of metrics, if the last one is too old. */
+static void
+renew_metrics(struct http *h)
+{
+	uint64_t now = uv_now(h->poll.loop);
+	struct metrics_page page = {0};
+	struct metrics_text text = {0};
+	struct MHD_Response *r = NULL;
+
+	if (h->metrics != NULL && now - h->metrics_ms < HTTP_METRICS_AGE_MS)
+		return;
+	h->source.fill(h->source.ctx, &page);
+	metrics_print(&page, &text);
+	if (text.error == 0)
+		r = MHD_create_response_from_buffer(text.len, text.text,
+						    MHD_RESPMEM_MUST_FREE);
+	if (r == NULL) {
+		free(text.text);
+		return;
+	}
+	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE,
+				"text/plain; version=0.0.4; charset=utf-8");
+	if (h->metrics != NULL)
+		MHD_destroy_response(h->metrics);
+	h->metrics = r;
+	h->metrics_ms = now;
+}
+
+static enum MHD_Result
+send_metrics(struct http *h, struct MHD_Connection *c)
+{
+	renew_metrics(h);
+	return send_response(c, MHD_HTTP_OK, NULL, h->metrics);
+}
+
+static const struct {
+	const char *path;
+	enum MHD_Result (*send)(struct http *h, struct MHD_Connection *c);
+} routes[] = {
+    {"/", send_page},
+    {"/metrics", send_metrics},
+    {"/healthz", send_health},
+    {"/readyz", send_ready},
+};
+
+/* True for an address, [address] or localhost, with or without a port. */
+static bool
+is_local_host(const char *host)
+{
+	struct addr a;
+	size_t len = strcspn(host, ":");
+
+	if (host[0] == '[') {
+		len = strcspn(host, "]");
+		return host[len] == ']' && addr_parse_ip(&a, host + 1, len - 1);
+	}
+	if (len == strlen("localhost") && strncmp(host, "localhost", len) == 0)
+		return true;
+	return addr_parse_ip(&a, host, len);
+}
+
+static enum MHD_Result
+on_request(void *ctx, struct MHD_Connection *c, const char *url,
+	   const char *method, const char *version, const char *upload,
+	   size_t *upload_len, void **request)
+{
+	static char seen; /* its address marks a request whose head was read */
+	struct http *h = ctx;
+	const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND,
+						       MHD_HTTP_HEADER_HOST);
+
+	(void)version;
+	(void)upload;
+	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
+	    strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+		return send_text(c, MHD_HTTP_METHOD_NOT_ALLOWED,
+				 "only GET and HEAD\n");
+	if (*request == NULL) {
+		*request = &seen;
+		return MHD_YES;
+	}
+	if (*upload_len > 0) {
+		*upload_len = 0; /* a body is read and forgotten */
+		return MHD_YES;
+	}
+	if (h->is_loopback && host != NULL && !is_local_host(host))
+		return send_text(c, MHD_HTTP_FORBIDDEN,
+				 "ask for localhost or an address\n");
+	for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+		if (strcmp(url, routes[i].path) == 0)
+			return routes[i].send(h, c);
+	}
+	return send_text(c, MHD_HTTP_NOT_FOUND, "no such page; see /\n");
+}
+
+/* Lets the library work, and asks when it wants to be called again. */
+static void
+on_timer(uv_timer_t *timer)
+{
+	struct http *h = timer->data;
+	MHD_UNSIGNED_LONG_LONG timeout_ms;
+
+	MHD_run(h->daemon);
+	if (MHD_get_timeout(h->daemon, &timeout_ms) == MHD_YES)
+		uv_timer_start(timer, on_timer, timeout_ms, 0);
+	else
+		uv_timer_stop(timer);
+}
+
+static void
+on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct http *h = poll->data;
+
+	(void)status; /* an error too is for the library to find */
+	(void)events;
+	on_timer(&h->timer);
+}
+
+static void
+on_closed(uv_handle_t *handle)
+{
+	struct http *h = handle->data;
+
+	if (--h->open_handles == 0)
+		free(h);
+}
+
+static socklen_t
+to_sockaddr(const struct addr *a, struct sockaddr_storage *out)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+
+	memset(out, 0, sizeof *out);
+	if (a->family == 4) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons(a->port);
+		memcpy(&v4->sin_addr, a->ip + 12, 4);
+		return sizeof *v4;
+	}
+	v6->sin6_family = AF_INET6;
+	v6->sin6_port = htons(a->port);
+	memcpy(&v6->sin6_addr, a->ip, 16);
+	return sizeof *v6;
+}
+
+static uint16_t
+port_of(int fd)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof ss;
+
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0)
+		return 0;
+	if (ss.ss_family == AF_INET)
+		return ntohs(((struct sockaddr_in *)&ss)->sin_port);
+	return ntohs(((struct sockaddr_in6 *)&ss)->sin6_port);
+}
+
+/* A listening socket, or a negative errno. */
+static int
+open_listener(const struct addr *address)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = to_sockaddr(address, &ss);
+	int on = 1;
+	int fd =
+	    socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+	    bind(fd, (struct sockaddr *)&ss, len) == 0 &&
+	    listen(fd, HTTP_CONNECTIONS) == 0)
+		return fd;
+	on = -errno;
+	close(fd);
+	return on;
+}
+
+static void log_mhd(void *ctx, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static void
+log_mhd(void *ctx, const char *format, va_list args)
+{
+	/* What it says is about single clients: a flood, if a client likes. */
+	(void)ctx;
+	(void)format;
+	(void)args;
+}
+
+static struct MHD_Daemon *
+start_daemon(struct http *h, int fd)
+{
+	return MHD_start_daemon(
+	    MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, h,
+	    MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL, MHD_OPTION_LISTEN_SOCKET,
+	    fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS,
+	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_TIMEOUT_S,
+	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_PER_CONNECTION,
+	    MHD_OPTION_END);
+}
+
+static int
+watch(struct http *h, uv_loop_t *loop)
+{
+	const union MHD_DaemonInfo *info =
+	    MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	int rc;
+
+	if (info == NULL)
+		return -EIO;
+	rc = uv_poll_init(loop, &h->poll, info->epoll_fd);
+	if (rc != 0)
+		return rc;
+	uv_timer_init(loop, &h->timer);
+	h->poll.data = h;
+	h->timer.data = h;
+	h->open_handles = 2;
+	return uv_poll_start(&h->poll, UV_READABLE, on_poll);
+}
+
+static bool
+is_loopback(const struct addr *a)
+{
+	static const uint8_t v6[16] = {[15] = 1};
+
+	return a->family == 4 ? a->ip[12] == 127 : memcmp(a->ip, v6, 16) == 0;
+}
+
+int
+http_start(struct http **out, uv_loop_t *loop, const struct addr *address,
+	   const struct http_source *source, struct addr *bound)
+{
+	struct http *h = calloc(1, sizeof *h);
+	int fd;
+	int rc;
+
+	*out = NULL;
+	if (h == NULL)
+		return -ENOMEM;
+	h->source = *source;
+	h->is_loopback = is_loopback(address);
+	fd = open_listener(address);
+	if (fd < 0) {
+		rc = fd;
+		goto free_http;
+	}
+	*bound = *address;
+	bound->port = port_of(fd);
+	h->daemon = start_daemon(h, fd);
+	if (h->daemon == NULL) {
+		rc = -ENOMEM;
+		close(fd);
+		goto free_http;
+	}
+	rc = watch(h, loop);
+	if (rc != 0)
+		goto stop_daemon;
+	*out = h;
+	return 0;
+
+stop_daemon:
+	if (h->open_handles > 0) {
+		http_stop(h);
+		return rc;
+	}
+	MHD_stop_daemon(h->daemon);
+free_http:
+	free(h);
+	return rc;
+}
+
+void
+http_stop(struct http *h)
+{
+	if (h == NULL)
+		return;
+	uv_close((uv_handle_t *)&h->poll, on_closed);
+	uv_close((uv_handle_t *)&h->timer, on_closed);
+	MHD_stop_daemon(h->daemon);
+	if (h->metrics != NULL)
+		MHD_destroy_response(h->metrics);
+}

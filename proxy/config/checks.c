@@ -1,0 +1,254 @@
+#include "proxy/config/checks.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/config/config.h"
+#include "proxy/config/tree.h"
+#include "proxy/config/value.h"
+
+/* A limit and the key that sets it. */
+struct limit {
+	uint32_t ms;
+	const char *key;
+};
+
+static struct limit
+lower_limit(struct limit a, struct limit b)
+{
+	return b.ms < a.ms ? b : a;
+}
+
+static void
+warn_of_cut(const struct tree *tree, const struct tree_section *s,
+	    const char *key, uint32_t ms, struct limit limit)
+{
+	const struct tree_entry *e = tree_entry(s, key);
+	char is[VALUE_TEXT_CAP];
+	char will_be[VALUE_TEXT_CAP];
+
+	if (e == NULL || ms <= limit.ms)
+		return;
+	value_duration_text(ms, is);
+	value_duration_text(limit.ms, will_be);
+	tree_note(tree, REPORT_WARNING, s, e, "%s will be cut to %s by %s", is,
+		  will_be, limit.key);
+}
+
+static void
+check_cuts(const struct tree *tree, const struct config *config,
+	   const struct tree_section *s, const struct policy_class *class)
+{
+	struct limit reply = {config->policy.reply_cap_ms, "budget.reply"};
+	struct limit session = {config->policy.session_cap_ms,
+				"budget.session"};
+	struct limit patience = {config->mta.patience_ms, "mta.patience"};
+
+	warn_of_cut(tree, s, "greet", class->greet_ms,
+		    lower_limit(reply, session));
+	warn_of_cut(tree, s, "reply", class->reply_ms,
+		    lower_limit(reply, patience));
+	warn_of_cut(tree, s, "error", class->error_ms,
+		    lower_limit(reply, patience));
+}
+
+static void
+check_drip_within(const struct tree *tree, const struct tree_section *s,
+		  uint32_t drip_ms, const char *delay, uint32_t delay_ms)
+{
+	char drip_text[VALUE_TEXT_CAP];
+	char delay_text[VALUE_TEXT_CAP];
+
+	if (delay_ms == 0 || drip_ms <= delay_ms)
+		return;
+	value_duration_text(drip_ms, drip_text);
+	value_duration_text(delay_ms, delay_text);
+	tree_note(tree, REPORT_MISTAKE, s, tree_entry(s, "drip"),
+		  "%s is longer than %s = %s, expected at most that, as the "
+		  "drip is the last part of a delay",
+		  drip_text, delay, delay_text);
+}
+
+static void
+check_drip(const struct tree *tree, const struct tree_section *s,
+	   const struct policy_class *class)
+{
+	if (class->drip_ms == 0)
+		return;
+	if (class->greet_ms == 0 && class->reply_ms == 0 &&
+	    class->error_ms == 0) {
+		tree_note(tree, REPORT_MISTAKE, s, tree_entry(s, "drip"),
+			  "there is no delay to be its last part, expected "
+			  "greet, reply or error too");
+		return;
+	}
+	check_drip_within(tree, s, class->drip_ms, "greet", class->greet_ms);
+	check_drip_within(tree, s, class->drip_ms, "reply", class->reply_ms);
+	if (class->error_ms != class->reply_ms)
+		check_drip_within(tree, s, class->drip_ms, "error",
+				  class->error_ms);
+}
+
+static void
+check_classes(const struct tree *tree, const struct config *config)
+{
+	const struct policy_class *class = config->policy.classes;
+
+	for (size_t i = 0; i < tree->sections_count; i++) {
+		const struct tree_section *s = &tree->sections[i];
+		if (strcmp(s->kind->name, "class") != 0 ||
+		    class ==
+			config->policy.classes + config->policy.classes_count)
+			continue;
+		if (!s->is_bad)
+			check_drip(tree, s, class);
+		check_cuts(tree, config, s, class);
+		if (class->teaser && class->greet_ms == 0 && !s->is_bad)
+			tree_note(tree, REPORT_WARNING, s,
+				  tree_entry(s, "teaser"),
+				  "does nothing without greet");
+		class ++;
+	}
+}
+
+/* A rule's conditions as one text, whatever their order in the file. */
+struct conditions {
+	const struct tree_section *section;
+	const struct tree_entry **entries; /* sorted, without `class` */
+	size_t count;
+};
+
+static int
+compare_entries(const struct tree_entry *a, const struct tree_entry *b)
+{
+	int by_key = strcmp(a->key->name, b->key->name);
+
+	return by_key != 0 ? by_key : strcmp(a->value, b->value);
+}
+
+static int
+sort_entries(const void *left, const void *right)
+{
+	return compare_entries(*(const struct tree_entry *const *)left,
+			       *(const struct tree_entry *const *)right);
+}
+
+static int
+compare_conditions(const struct conditions *a, const struct conditions *b)
+{
+	size_t count = a->count < b->count ? a->count : b->count;
+
+	for (size_t i = 0; i < count; i++) {
+		int order = compare_entries(a->entries[i], b->entries[i]);
+		if (order != 0)
+			return order;
+	}
+	return a->count < b->count ? -1 : a->count > b->count;
+}
+
+/* Same conditions stand together, as they stand in the file. */
+static int
+sort_conditions(const void *left, const void *right)
+{
+	const struct conditions *a = left;
+	const struct conditions *b = right;
+	int order = compare_conditions(a, b);
+
+	if (order != 0)
+		return order;
+	return a->section < b->section ? -1 : a->section > b->section;
+}
+
+static bool
+gather_conditions(const struct tree *tree, const struct tree_section *s,
+		  struct conditions *c)
+{
+	c->section = s;
+	c->count = 0;
+	c->entries =
+	    arena_take(tree->arena, s->entries_count * sizeof(*c->entries));
+	if (c->entries == NULL)
+		return false;
+	for (size_t i = 0; i < s->entries_count; i++) {
+		if (s->entries[i].key->is_condition)
+			c->entries[c->count++] = &s->entries[i];
+	}
+	if (c->count > 1)
+		qsort(c->entries, c->count, sizeof(*c->entries), sort_entries);
+	return true;
+}
+
+/*
+ * Warns of rules behind one without conditions, and gathers the others; their
+ * number. *all is NULL without memory.
+ */
+static size_t
+reachable_rules(const struct tree *tree, struct conditions **all)
+{
+	const struct tree_section *open = NULL;
+	size_t count = 0;
+
+	*all = arena_take(tree->arena, tree->sections_count * sizeof(**all));
+	for (size_t i = 0; *all != NULL && i < tree->sections_count; i++) {
+		const struct tree_section *s = &tree->sections[i];
+		if (strcmp(s->kind->name, "rule") != 0 || s->is_bad)
+			continue;
+		if (open != NULL) {
+			tree_note(tree, REPORT_WARNING, s, NULL,
+				  "is never reached, [%s] in line %u has no "
+				  "conditions",
+				  open->title, open->line);
+			continue;
+		}
+		if (!gather_conditions(tree, s, &(*all)[count]))
+			return 0;
+		if ((*all)[count].count == 0)
+			open = s;
+		count++;
+	}
+	return count;
+}
+
+static void
+check_rules(const struct tree *tree)
+{
+	struct conditions *all;
+	size_t count = reachable_rules(tree, &all);
+	size_t first = 0;
+
+	if (count < 2)
+		return;
+	qsort(all, count, sizeof(*all), sort_conditions);
+	for (size_t i = 1; i < count; i++) {
+		if (compare_conditions(&all[first], &all[i]) != 0) {
+			first = i;
+			continue;
+		}
+		tree_note(tree, REPORT_WARNING, all[i].section, NULL,
+			  "is never reached, [%s] in line %u has the same "
+			  "conditions",
+			  all[first].section->title, all[first].section->line);
+	}
+}
+
+static void
+check_mta(const struct tree *tree, const struct config *config)
+{
+	const struct tree_section *s = tree_section(tree, "mta", "");
+
+	if (config->mta.client_address != CLIENT_ADDRESS_NONE ||
+	    config->mta.open_relay_checked || s->is_bad)
+		return;
+	tree_note(tree, REPORT_MISTAKE, s, tree_entry(s, "client_address"),
+		  "with none the MTA takes every client for Tarry's own "
+		  "address and may relay for it; expected proxy_v1 or "
+		  "proxy_v2, or open_relay_checked = yes once that was tried");
+}
+
+void
+checks_run(const struct tree *tree, const struct config *config)
+{
+	check_mta(tree, config);
+	check_classes(tree, config);
+	check_rules(tree);
+}

@@ -1,0 +1,337 @@
+#include "proxy/config/rules.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "proxy/config/list.h"
+#include "proxy/config/setting.h"
+
+/* A rule on its way into the policy. */
+struct build {
+	const struct tree *tree;
+	const struct tree_section *section;
+	const struct key *key; /* of the condition in work */
+	struct policy_condition *condition;
+	/* The condition's lists, still to be written to. */
+	struct net *nets;
+	struct signature_pattern *patterns;
+	const char **texts;
+};
+
+static size_t
+count_sections(const struct tree *tree, const char *kind)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < tree->sections_count; i++) {
+		if (strcmp(tree->sections[i].kind->name, kind) == 0)
+			count++;
+	}
+	return count;
+}
+
+static void
+build_classes(const struct tree *tree, struct policy *policy)
+{
+	size_t cap = count_sections(tree, "class");
+	struct policy_class *all = arena_take(tree->arena, cap * sizeof(*all));
+
+	if (all == NULL)
+		return;
+	policy->classes = all;
+	for (size_t i = 0; i < tree->sections_count; i++) {
+		const struct tree_section *s = &tree->sections[i];
+		struct policy_class *class = &all[policy->classes_count];
+		if (strcmp(s->kind->name, "class") != 0)
+			continue;
+		if (policy->classes_count >= PLAN_CLASS_PASS) {
+			tree_note(tree, REPORT_MISTAKE, s, NULL,
+				  "is one class too many, expected at most %d",
+				  PLAN_CLASS_PASS);
+			return;
+		}
+		setting_fill(tree, "class", s, class);
+		class->name = s->name;
+		if (class->error_ms == SETTING_WORD_MS)
+			class->error_ms = class->reply_ms;
+		policy->classes_count++;
+	}
+}
+
+static bool
+is_item(const struct list_item *item, const char *word)
+{
+	return item->len == strlen(word) &&
+	       memcmp(item->text, word, item->len) == 0;
+}
+
+static void
+take_net(void *ctx, const struct list_item *item)
+{
+	struct build *b = ctx;
+	struct policy_condition *c = b->condition;
+	struct value_why why;
+	struct net net;
+
+	if (!value_net(item->text, item->len, &net, &why)) {
+		tree_note(b->tree, REPORT_MISTAKE, b->section, item->place,
+			  "%s", why.text);
+		return;
+	}
+	struct net *all =
+	    arena_grow(b->tree->arena, b->nets, c->count, sizeof(*all));
+	if (all == NULL)
+		return;
+	all[c->count++] = net;
+	b->nets = all;
+	c->nets = all;
+}
+
+static enum signature_level
+pattern_level(const struct key *key)
+{
+	if (key->evidence == EVIDENCE_SYN)
+		return SIGNATURE_SYN;
+	return key->evidence == EVIDENCE_STACK ? SIGNATURE_STACK
+					       : SIGNATURE_FAMILY;
+}
+
+static void
+bad_pattern(const struct build *b, const struct list_item *item,
+	    const char *error, size_t at)
+{
+	size_t left = item->len - at;
+
+	if (left == 0)
+		tree_note(b->tree, REPORT_MISTAKE, b->section, item->place,
+			  "%s, at its end", error);
+	else
+		tree_note(b->tree, REPORT_MISTAKE, b->section, item->place,
+			  "%s, at \"%.*s\"", error,
+			  (int)(left < 80 ? left : 80), item->text + at);
+}
+
+static void
+take_pattern(void *ctx, const struct list_item *item)
+{
+	struct build *b = ctx;
+	struct policy_condition *c = b->condition;
+	struct signature_pattern pattern;
+	const char *error;
+	size_t at;
+
+	if (is_item(item, "unknown")) {
+		c->is_unknown = true;
+		return;
+	}
+	if (!signature_pattern_parse(&pattern, pattern_level(b->key),
+				     item->text, item->len, &error, &at)) {
+		bad_pattern(b, item, error, at);
+		return;
+	}
+	struct signature_pattern *all =
+	    arena_grow(b->tree->arena, b->patterns, c->count, sizeof(*all));
+	if (all == NULL)
+		return;
+	all[c->count++] = pattern;
+	b->patterns = all;
+	c->patterns = all;
+}
+
+static void
+take_label(void *ctx, const struct list_item *item)
+{
+	struct build *b = ctx;
+	struct policy_condition *c = b->condition;
+
+	if (is_item(item, "unknown")) {
+		c->is_unknown = true;
+		return;
+	}
+	const char **all =
+	    arena_grow(b->tree->arena, b->texts, c->count, sizeof(*all));
+	const char *text = arena_text(b->tree->arena, item->text, item->len);
+	if (all == NULL || text == NULL)
+		return;
+	all[c->count++] = text;
+	b->texts = all;
+	c->texts = all;
+}
+
+static void
+take_number(struct build *b, const struct tree_entry *e)
+{
+	struct value_why why;
+	bool flag = false;
+	bool is_good;
+
+	if (b->key->type == KEY_YESNO) {
+		is_good = value_flag(e->value, &flag, &why);
+		b->condition->low = flag ? 1 : 0;
+		b->condition->high = b->condition->low;
+	} else {
+		is_good =
+		    value_range(e->value, b->key->min, b->key->max,
+				&b->condition->low, &b->condition->high, &why);
+	}
+	if (!is_good)
+		tree_note(b->tree, REPORT_MISTAKE, b->section, e, "%s",
+			  why.text);
+}
+
+static void
+take_entry(struct build *b, const struct tree_entry *e)
+{
+	switch (b->key->type) {
+	case KEY_NETS:
+		list_each(b->tree, b->section, e, LIST_COMMAS, take_net, b);
+		break;
+	case KEY_PATTERNS:
+		list_each(b->tree, b->section, e, LIST_WHOLE, take_pattern, b);
+		break;
+	case KEY_LABELS:
+		list_each(b->tree, b->section, e, LIST_COMMAS, take_label, b);
+		break;
+	case KEY_RANGE:
+	case KEY_YESNO:
+		take_number(b, e);
+		break;
+	case KEY_COUNT:
+	case KEY_DURATION:
+	case KEY_FLAG:
+	case KEY_CHOICE:
+	case KEY_NAME:
+	case KEY_PATH:
+	case KEY_ADDRESS:
+	case KEY_ADDRESSES:
+	case KEY_CLASS:
+		break;
+	}
+}
+
+/* The condition of one key; false if the rule does not have it. */
+static bool
+build_condition(struct build *b)
+{
+	const struct tree_entry *last = NULL;
+	size_t mistakes = b->tree->report->mistakes;
+
+	for (size_t i = 0; i < b->section->entries_count; i++) {
+		if (b->section->entries[i].key != b->key)
+			continue;
+		last = &b->section->entries[i];
+		take_entry(b, last);
+	}
+	if (last == NULL)
+		return false;
+	b->condition->kind = b->key->evidence;
+	if (key_is_list(b->key) && b->condition->count == 0 &&
+	    !b->condition->is_unknown && b->tree->report->mistakes == mistakes)
+		tree_note(b->tree, REPORT_WARNING, b->section, last,
+			  "its list is empty, the rule never holds");
+	return true;
+}
+
+static void
+build_conditions(const struct tree *tree, const struct tree_section *section,
+		 struct policy_rule *rule)
+{
+	struct policy_condition *all =
+	    arena_take(tree->arena, EVIDENCE_COUNT * sizeof(*all));
+
+	if (all == NULL)
+		return;
+	rule->conditions = all;
+	for (size_t i = 0; i < keys_count; i++) {
+		struct build b = {
+		    .tree = tree,
+		    .section = section,
+		    .key = &keys[i],
+		    .condition = &all[rule->conditions_count],
+		};
+		if (keys[i].is_condition && build_condition(&b))
+			rule->conditions_count++;
+	}
+}
+
+static void
+unknown_class(const struct tree *tree, const struct policy *policy,
+	      const struct tree_section *section, const struct tree_entry *e)
+{
+	for (size_t i = 0; i < policy->classes_count; i++) {
+		if (word_is_near(e->value, policy->classes[i].name)) {
+			tree_note(tree, REPORT_MISTAKE, section, e,
+				  "there is no class \"%.60s\", did you mean "
+				  "\"%s\"?",
+				  e->value, policy->classes[i].name);
+			return;
+		}
+	}
+	tree_note(tree, REPORT_MISTAKE, section, e,
+		  "there is no class \"%.60s\", expected pass or the NAME of "
+		  "a [class NAME]",
+		  e->value);
+}
+
+/* The rule's class; PLAN_CLASS_PASS, and said, if it has none that is. */
+static uint16_t
+find_class(const struct tree *tree, const struct policy *policy,
+	   const struct tree_section *section)
+{
+	const struct tree_entry *e = tree_entry(section, "class");
+	bool is_built;
+
+	if (e == NULL) {
+		tree_note(tree, REPORT_MISTAKE, section, NULL,
+			  "has no class, expected class = pass or the NAME of "
+			  "a [class NAME]");
+		return PLAN_CLASS_PASS;
+	}
+	if (value_is_word(e->value, e->key->words, &is_built)) {
+		if (!is_built)
+			tree_note(tree, REPORT_MISTAKE, section, e,
+				  "\"%s\" is not built in this version",
+				  e->value);
+		return PLAN_CLASS_PASS;
+	}
+	for (size_t i = 0; i < policy->classes_count; i++) {
+		if (strcmp(policy->classes[i].name, e->value) == 0)
+			return (uint16_t)i; /* < PLAN_CLASS_PASS classes */
+	}
+	unknown_class(tree, policy, section, e);
+	return PLAN_CLASS_PASS;
+}
+
+static void
+build_rules(const struct tree *tree, struct policy *policy)
+{
+	size_t cap = count_sections(tree, "rule");
+	struct policy_rule *all = arena_take(tree->arena, cap * sizeof(*all));
+
+	if (all == NULL)
+		return;
+	policy->rules = all;
+	for (size_t i = 0; i < tree->sections_count; i++) {
+		const struct tree_section *s = &tree->sections[i];
+		struct policy_rule *rule = &all[policy->rules_count];
+		if (strcmp(s->kind->name, "rule") != 0)
+			continue;
+		if (policy->rules_count >= PLAN_NO_RULE) {
+			tree_note(tree, REPORT_MISTAKE, s, NULL,
+				  "is one rule too many, expected at most %d",
+				  PLAN_NO_RULE);
+			return;
+		}
+		rule->name = s->name;
+		rule->class_id = find_class(tree, policy, s);
+		build_conditions(tree, s, rule);
+		policy->rules_count++;
+	}
+}
+
+void
+rules_build(const struct tree *tree, struct policy *policy)
+{
+	build_classes(tree, policy);
+	build_rules(tree, policy);
+}

@@ -1,0 +1,475 @@
+/*
+ * One connection: events in, steps, orders out.
+ *
+ * Events are bits, not a queue: each kind means "this is so now", so that two
+ * of a kind are one, and no memory is needed. They are made known in the
+ * order of events.def. The one event with a load, BYTES, has it in the
+ * stream.
+ */
+#include "proxy/relay/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "proxy/daemon/log.h"
+#include "proxy/relay/worker_state.h"
+
+/* How often a socket that is not read is looked at. */
+#define CHECK_MS 1000
+/* How soon reading is tried again when no buffer was free. */
+#define STARVED_MS 50
+
+static_assert(EVENT_COUNT * SIDE_COUNT <= 32, "one bit an event and side");
+
+static uint32_t
+bit(enum event_kind kind, enum side side)
+{
+	return (uint32_t)1 << ((unsigned)kind * SIDE_COUNT + (unsigned)side);
+}
+
+void
+conn_event(struct conn *c, enum event_kind kind, enum side side)
+{
+	if (!c->is_ending)
+		c->pending |= bit(kind, side);
+}
+
+uv_stream_t *
+conn_handle(struct conn *c, enum side side)
+{
+	if (side == SIDE_CLIENT)
+		return (uv_stream_t *)&c->tcp;
+	if (c->leg == NULL || !c->leg->is_connected)
+		return NULL;
+	return (uv_stream_t *)&c->leg->tcp;
+}
+
+static void
+on_closed(uv_handle_t *handle)
+{
+	struct conn *c = container_of(handle, struct conn, tcp);
+	struct worker *w = c->worker;
+
+	c->is_used = false;
+	slab_give(&w->conns, c);
+	worker_conn_freed(w);
+}
+
+static void
+count_held(struct conn *c, bool is_held)
+{
+	if (is_held == c->is_held)
+		return;
+	c->is_held = is_held;
+	if (is_held)
+		c->worker->held++;
+	else
+		c->worker->held--;
+}
+
+static void
+set_waiting(struct conn *c, bool is_waiting)
+{
+	if (is_waiting == c->is_waiting)
+		return;
+	c->is_waiting = is_waiting;
+	if (is_waiting)
+		c->worker->waiting++;
+	else
+		c->worker->waiting--;
+}
+
+static void
+leave_gate(struct conn *c)
+{
+	gate_leave(c->worker->options.gate, &c->waiter);
+	set_waiting(c, false);
+}
+
+void
+conn_granted(struct conn *c)
+{
+	set_waiting(c, false);
+	conn_event(c, EVENT_GRANTED, SIDE_CLIENT);
+	conn_run(c);
+}
+
+void
+conn_end(struct conn *c, enum session_reason reason)
+{
+	struct worker *w = c->worker;
+
+	if (c->is_ending)
+		return;
+	c->is_ending = true;
+	c->pending = 0;
+	w->loose = 0;
+	if (c->session.reason == REASON_NONE)
+		c->session.reason = reason;
+	if (reason == REASON_BUG)
+		log_say(LOG_LEVEL_ERROR,
+			"session %" PRIu64 ": broken invariant in phase %s, "
+			"please report it",
+			c->id, session_phase_name(c->phase));
+	facts_report(c);
+	count_held(c, false);
+	leave_gate(c);
+	wheel_remove(&w->wheel, &c->node);
+	leg_hang_up(c);
+	stream_close(c, SIDE_CLIENT);
+	stream_close(c, SIDE_MTA);
+	uv_close((uv_handle_t *)&c->tcp, on_closed);
+}
+
+static void
+hang_up(struct conn *c)
+{
+	leg_hang_up(c);
+	c->pending &= ~(bit(EVENT_BYTES, SIDE_MTA) | bit(EVENT_FIN, SIDE_MTA) |
+			bit(EVENT_ERROR, SIDE_MTA) |
+			bit(EVENT_MTA_CONNECTED, SIDE_CLIENT) |
+			bit(EVENT_MTA_FAILED, SIDE_CLIENT));
+	if (!stream_forget_mta(c))
+		conn_end(c, REASON_FULL);
+}
+
+static void
+apply_slot(struct conn *c, const struct orders *o)
+{
+	struct worker *w = c->worker;
+
+	if (o->claim) {
+		if (gate_ask(w->options.gate, &c->waiter, w->options.id))
+			conn_event(c, EVENT_GRANTED, SIDE_CLIENT);
+		else
+			set_waiting(c, true);
+	}
+	if (o->give_back) {
+		leave_gate(c);
+		c->pending &= ~bit(EVENT_GRANTED, SIDE_CLIENT);
+	}
+}
+
+static enum session_reason
+apply_streams(struct conn *c, const struct event *ev, const struct orders *o)
+{
+	enum side side;
+
+	for (side = SIDE_CLIENT; side < SIDE_COUNT; side++) {
+		bool is_its = ev->kind == EVENT_BYTES && ev->side == side;
+		enum session_reason r =
+		    stream_apply(c, side, is_its ? o->used : 0, o);
+
+		if (r != REASON_NONE)
+			return r;
+	}
+	for (side = SIDE_CLIENT; side < SIDE_COUNT; side++)
+		if (o->shut[side])
+			stream_shut(c, other_side(side));
+	return REASON_NONE;
+}
+
+/* The states of the orders: what is wanted from now on. */
+static void
+apply_states(struct conn *c, const struct orders *o)
+{
+	enum side side;
+
+	for (side = SIDE_CLIENT; side < SIDE_COUNT; side++) {
+		c->streams[side].is_fed = o->feed[side];
+		c->streams[side].is_wanted = o->read[side];
+		if (o->feed[side] && stream_has_unused(c, side))
+			conn_event(c, EVENT_BYTES, side);
+	}
+	c->wake_ms = o->deadline_ms;
+	if (o->want_flushed)
+		c->wants_flushed = true;
+	if (o->want_plan)
+		conn_event(c, EVENT_REPLAN, SIDE_CLIENT);
+}
+
+static void
+apply(struct conn *c, const struct event *ev, const struct orders *o)
+{
+	enum session_reason r = apply_streams(c, ev, o);
+
+	if (r != REASON_NONE) {
+		conn_end(c, r);
+		return;
+	}
+	if (o->hang_up)
+		hang_up(c);
+	apply_slot(c, o);
+	if (o->dial && !c->is_ending)
+		leg_dial(c);
+	apply_states(c, o);
+	if (o->end != REASON_NONE)
+		conn_end(c, o->end);
+}
+
+/* A step with feed on uses something: else it would go on for ever. */
+static bool
+is_stuck(const struct event *ev, const struct orders *o)
+{
+	return ev->kind == EVENT_BYTES && ev->len > 0 && o->used == 0 &&
+	       o->feed[ev->side] && o->end == REASON_NONE;
+}
+
+static void
+note_progress(struct conn *c)
+{
+	struct session *s = &c->session;
+
+	if (s->phase != PHASE_CLOSING && s->phase != PHASE_LINGER &&
+	    s->phase != PHASE_ENDED)
+		c->phase = s->phase;
+	if (c->leg != NULL && c->leg->leg.greeting_done)
+		leg_greeted(c);
+	count_held(c, session_is_held(s));
+}
+
+static void
+step(struct conn *c, struct event *ev)
+{
+	struct worker *w = c->worker;
+	struct orders *o = &w->orders;
+	struct plan plan;
+
+	if (ev->kind == EVENT_OPEN || ev->kind == EVENT_REPLAN) {
+		plan = facts_plan(c);
+		ev->plan = &plan;
+	}
+	if (ev->kind == EVENT_BYTES)
+		stream_show(c, ev->side, ev);
+	session_step(&w->site, &c->session,
+		     c->leg != NULL ? &c->leg->leg : NULL, ev,
+		     uv_now(&w->loop), o);
+	note_progress(c);
+	if (is_stuck(ev, o)) {
+		conn_end(c, REASON_BUG);
+		return;
+	}
+	apply(c, ev, o);
+}
+
+static void
+tell_flushed(struct conn *c)
+{
+	if (!c->wants_flushed || !stream_is_flushed(c, SIDE_MTA))
+		return;
+	c->wants_flushed = false;
+	conn_event(c, EVENT_FLUSHED, SIDE_CLIENT);
+}
+
+static uint64_t
+earlier(uint64_t a, uint64_t b)
+{
+	if (a == 0 || b == 0)
+		return a + b;
+	return a < b ? a : b;
+}
+
+/* When sockets that are not being read have to be looked at. */
+static void
+set_check(struct conn *c)
+{
+	uint64_t now_ms = uv_now(&c->worker->loop);
+	uint64_t at = 0;
+	enum side side;
+
+	for (side = SIDE_CLIENT; side < SIDE_COUNT; side++) {
+		const struct stream *st = &c->streams[side];
+
+		if (st->is_starved)
+			at = now_ms + STARVED_MS;
+		else if (!st->is_reading && at == 0 &&
+			 conn_handle(c, side) != NULL &&
+			 !(side == SIDE_MTA && st->has_ended))
+			at = now_ms + CHECK_MS;
+	}
+	if (at == 0 || c->check_ms == 0 || at < c->check_ms)
+		c->check_ms = at;
+}
+
+static void
+set_deadline(struct conn *c)
+{
+	uint64_t at = earlier(c->wake_ms, facts_look_ms(c));
+
+	at = earlier(at, c->check_ms);
+	if (at == 0) {
+		wheel_remove(&c->worker->wheel, &c->node);
+		return;
+	}
+	wheel_set(&c->worker->wheel, &c->node, at);
+	worker_arm(c->worker, at);
+}
+
+void
+conn_run(struct conn *c)
+{
+	if (c->is_running)
+		return;
+	c->is_running = true;
+	while (c->pending != 0) {
+		unsigned at = (unsigned)__builtin_ctz(c->pending);
+		struct event ev = {.kind = (enum event_kind)(at / SIDE_COUNT),
+				   .side = (enum side)(at % SIDE_COUNT)};
+
+		c->pending &= c->pending - 1;
+		step(c, &ev);
+		if (!c->is_ending)
+			tell_flushed(c);
+	}
+	c->is_running = false;
+	if (c->is_ending)
+		return;
+	stream_set_reading(c, SIDE_CLIENT);
+	stream_set_reading(c, SIDE_MTA);
+	set_check(c);
+	set_deadline(c);
+}
+
+void
+conn_wake(struct conn *c)
+{
+	uint64_t now_ms = uv_now(&c->worker->loop);
+	uint64_t look_ms = facts_look_ms(c);
+	enum side side;
+
+	if (look_ms != 0 && look_ms <= now_ms && facts_look(c))
+		conn_event(c, EVENT_REPLAN, SIDE_CLIENT);
+	for (side = SIDE_CLIENT; side < SIDE_COUNT; side++) {
+		c->streams[side].is_starved = false;
+		if (!c->streams[side].is_reading)
+			stream_check(c, side);
+	}
+	c->check_ms = 0;
+	if (c->wake_ms != 0 && c->wake_ms <= now_ms)
+		conn_event(c, EVENT_WAKE, SIDE_CLIENT);
+	conn_run(c);
+}
+
+static void
+starve(struct conn *c, enum side side)
+{
+	c->streams[side].is_starved = true;
+	conn_run(c);
+}
+
+void
+conn_read(struct conn *c, enum side side, ssize_t nread)
+{
+	struct stream *st = &c->streams[side];
+
+	if (nread == 0)
+		return;
+	if (nread == UV_ENOBUFS) {
+		starve(c, side);
+		return;
+	}
+	if (nread > 0) {
+		stream_arrived(c, side, (size_t)nread);
+		conn_event(c, EVENT_BYTES, side);
+	} else {
+		st->has_ended = true;
+		st->is_reading = false;
+		/* A peer whose end came behind a failed write was reset. */
+		if (nread == UV_EOF && !c->streams[other_side(side)].is_broken)
+			conn_event(c, EVENT_FIN, side);
+		else
+			conn_event(c, EVENT_ERROR, side);
+	}
+	conn_run(c);
+}
+
+void
+conn_written(uv_write_t *req, int status)
+{
+	struct buffer *b = container_of(req, struct buffer, write);
+	struct conn *c = b->conn;
+	enum side side = (enum side)b->side;
+
+	if (c == NULL) {
+		slab_give(&b->worker->buffers, b);
+		return;
+	}
+	if (status < 0)
+		c->streams[side].is_broken = true;
+	buffer_written(b, b->in_flight);
+	b->in_flight = 0;
+	stream_flush(c, side);
+	tell_flushed(c);
+	conn_run(c);
+}
+
+static struct conn *
+take_seat(struct listener *from)
+{
+	struct worker *w = from->worker;
+	struct conn *c = slab_take(&w->conns);
+	uint32_t generation;
+
+	if (c == NULL)
+		return NULL;
+	generation = c->generation + 1;
+	memset(c, 0, sizeof(*c));
+	c->generation = generation;
+	c->worker = w;
+	c->listener = from;
+	c->id = w->next_id++;
+	c->is_used = true;
+	(void)uv_tcp_init(&w->loop, &c->tcp); /* cannot fail without a socket */
+	return c;
+}
+
+/* The socket is in the seat: opens the session, or closes at once. */
+static int
+start(struct conn *c, int error)
+{
+	if (error == 0)
+		error = facts_open(c);
+	if (error != 0) {
+		c->is_ending = true;
+		uv_close((uv_handle_t *)&c->tcp, on_closed);
+		return error;
+	}
+	metrics_add(c->worker->options.metrics,
+		    c->session.client.family == 4 ? METRIC_ACCEPTED_IPV4
+						  : METRIC_ACCEPTED_IPV6,
+		    1);
+	conn_event(c, EVENT_OPEN, SIDE_CLIENT);
+	if (c->worker->is_draining)
+		conn_event(c, EVENT_DRAIN, SIDE_CLIENT);
+	conn_run(c);
+	return 0;
+}
+
+int
+conn_accept(struct listener *from)
+{
+	struct conn *c = take_seat(from);
+
+	if (c == NULL)
+		return -ENOBUFS;
+	return start(c, uv_accept((uv_stream_t *)&from->tcp,
+				  (uv_stream_t *)&c->tcp));
+}
+
+int
+conn_adopt(struct listener *from, int fd)
+{
+	struct conn *c = take_seat(from);
+	int error;
+
+	if (c == NULL) {
+		(void)close(fd);
+		return -ENOBUFS;
+	}
+	error = uv_tcp_open(&c->tcp, fd);
+	if (error != 0)
+		(void)close(fd);
+	return start(c, error);
+}

@@ -1,0 +1,219 @@
+/*
+ * Listening sockets: what must be set before bind, and taking turns.
+ */
+#include "proxy/relay/listener.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/daemon/log.h"
+#include "proxy/relay/worker_state.h"
+
+#define BACKLOG 4096
+/* <linux/tcp.h> has it, but clashes with libuv's <netinet/tcp.h>. */
+#define OPTION_SAVE_SYN 27
+
+struct option {
+	int level;
+	int name;
+	const char *text;
+};
+
+/* Accepted sockets inherit TCP_NODELAY and TCP_SAVE_SYN. */
+static const struct option options[] = {
+    {SOL_SOCKET,	 SO_REUSEADDR, "SO_REUSEADDR"},
+    {SOL_SOCKET,	 SO_REUSEPORT, "SO_REUSEPORT"},
+    {IPPROTO_TCP, TCP_NODELAY,	"TCP_NODELAY" },
+};
+
+static int
+set_option(int fd, int level, int name, const char *text)
+{
+	int on = 1;
+	int error;
+
+	if (setsockopt(fd, level, name, &on, sizeof(on)) == 0)
+		return 0;
+	error = -errno;
+	log_say(LOG_LEVEL_ERROR, "cannot set %s: %s", text, uv_strerror(error));
+	return error;
+}
+
+static int
+set_options(int fd, const struct addr *address, bool saves_syn)
+{
+	int error = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(options) / sizeof(options[0]) && error == 0; i++)
+		error = set_option(fd, options[i].level, options[i].name,
+				   options[i].text);
+	if (error == 0 && address->family == 6)
+		error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY,
+				   "IPV6_V6ONLY");
+	/* A kernel without it is no reason not to serve: one witness less. */
+	if (error == 0 && saves_syn)
+		(void)set_option(fd, IPPROTO_TCP, OPTION_SAVE_SYN,
+				 "TCP_SAVE_SYN");
+	return error;
+}
+
+static void
+on_connection(uv_stream_t *server, int status)
+{
+	struct listener *l = container_of(server, struct listener, tcp);
+
+	if (status != 0) {
+		log_say(LOG_LEVEL_ERROR, "listener %s: accept: %s", l->name,
+			uv_strerror(status));
+		return;
+	}
+	l->is_waiting = true;
+	listener_resume(l);
+}
+
+void
+listener_resume(struct listener *l)
+{
+	struct worker *w = l->worker;
+	int r;
+
+	if (!l->is_waiting || !l->is_open)
+		return;
+	if (w->accepts >= LISTENER_TURN_CAP) {
+		worker_want_turn(w);
+		return;
+	}
+	l->is_waiting = false;
+	w->accepts++;
+	r = conn_accept(l);
+	if (r != -ENOBUFS)
+		return;
+	l->is_waiting = true;
+	worker_paused(w);
+}
+
+static int
+open_socket(const struct addr *address, bool saves_syn, int *out)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sockaddr_set(&sa, address);
+	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int error;
+
+	if (fd < 0)
+		return -errno;
+	error = set_options(fd, address, saves_syn);
+	if (error == 0 && bind(fd, (const struct sockaddr *)&sa, len) != 0)
+		error = -errno;
+	if (error != 0) {
+		(void)close(fd);
+		return error;
+	}
+	*out = fd;
+	return 0;
+}
+
+/* The port may have been 0: what did we get? */
+static void
+say_address(struct listener *l)
+{
+	struct sockaddr_storage sa;
+	int len = sizeof(sa);
+	char text[ADDR_TEXT_CAP];
+
+	if (uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&sa, &len) == 0)
+		sockaddr_get(&l->address, &sa);
+	(void)addr_text(&l->address, text, sizeof(text));
+	log_say(LOG_LEVEL_INFO, "listener %s: listening on %s", l->name, text);
+}
+
+int
+listener_open(struct listener *l, struct worker *w, const char *name,
+	      const struct addr *address, bool saves_syn)
+{
+	char text[ADDR_TEXT_CAP];
+	int fd = -1;
+	int error;
+
+	memset(l, 0, sizeof(*l));
+	l->worker = w;
+	l->name = strdup(name);
+	if (l->name == NULL)
+		return -ENOMEM;
+	l->address = *address;
+	error = open_socket(address, saves_syn, &fd);
+	if (error != 0)
+		goto say;
+	(void)uv_tcp_init(&w->loop, &l->tcp); /* cannot fail without a socket */
+	l->is_open = true;
+	error = uv_tcp_open(&l->tcp, fd);
+	if (error != 0) {
+		(void)close(fd);
+		goto say;
+	}
+	error = uv_listen((uv_stream_t *)&l->tcp, BACKLOG, on_connection);
+	if (error != 0)
+		goto say;
+	say_address(l);
+	return 0;
+say:
+	(void)addr_text(address, text, sizeof(text));
+	log_say(LOG_LEVEL_ERROR, "listener %s: cannot listen on %s: %s", name,
+		text, uv_strerror(error));
+	return error;
+}
+
+/* What waits in the kernel's queue would be reset by closing the socket. */
+static void
+empty_queue(struct listener *l)
+{
+	uv_os_fd_t listening;
+	int fd;
+
+	if (uv_fileno((uv_handle_t *)&l->tcp, &listening) != 0)
+		return;
+	for (;;) {
+		fd = accept4(listening, NULL, NULL,
+			     SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
+		if (fd < 0)
+			return;
+		if (conn_adopt(l, fd) == -ENOBUFS)
+			metrics_add(l->worker->options.metrics,
+				    METRIC_REFUSED_FULL, 1);
+	}
+}
+
+void
+listener_drain(struct listener *l)
+{
+	if (!l->is_open)
+		return;
+	if (l->is_waiting && conn_accept(l) != -ENOBUFS)
+		l->is_waiting = false;
+	empty_queue(l);
+	listener_close(l);
+}
+
+void
+listener_close(struct listener *l)
+{
+	if (!l->is_open)
+		return;
+	l->is_open = false;
+	l->is_waiting = false;
+	uv_close((uv_handle_t *)&l->tcp, NULL);
+}
+
+void
+listener_free(struct listener *l)
+{
+	free(l->name);
+	l->name = NULL;
+}

@@ -1,0 +1,485 @@
+/*
+ * Bytes on their way. Invariants: released bytes that could be written are
+ * written before a callback returns; a buffer is held only while something is
+ * pending; a write error is not an event by itself, because what the peer
+ * said before it went is still to be read. The read side reports the end.
+ */
+#include "proxy/relay/stream.h"
+
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "proxy/relay/worker_state.h"
+
+/* Reading goes on when a full buffer has got this empty. */
+#define RESUME_ROOM (BUFFER_READ_CAP / 2)
+
+/* The kernel's TCP states, as TCP_INFO shows them. */
+#define STATE_CLOSE 7
+#define STATE_CLOSE_WAIT 8
+
+static struct buffer *
+take_buffer(struct conn *c, enum side side)
+{
+	struct stream *st = &c->streams[side];
+
+	if (st->buffer != NULL)
+		return st->buffer;
+	st->buffer = slab_take(&c->worker->buffers);
+	if (st->buffer != NULL)
+		buffer_init(st->buffer, c->worker, c, (uint8_t)side);
+	return st->buffer;
+}
+
+static void
+give_buffer(struct conn *c, enum side side)
+{
+	slab_give(&c->worker->buffers, c->streams[side].buffer);
+	c->streams[side].buffer = NULL;
+}
+
+void
+stream_close(struct conn *c, enum side side)
+{
+	struct stream *st = &c->streams[side];
+
+	if (st->buffer == NULL)
+		return;
+	if (st->buffer->in_flight == 0) {
+		give_buffer(c, side);
+		return;
+	}
+	st->buffer->conn = NULL;
+	st->buffer = NULL;
+}
+
+bool
+stream_has_unused(const struct conn *c, enum side side)
+{
+	const struct buffer *b = c->streams[side].buffer;
+
+	return b != NULL && b->unused > 0;
+}
+
+bool
+stream_is_flushed(const struct conn *c, enum side side)
+{
+	const struct buffer *b = c->streams[side].buffer;
+
+	return b == NULL || b->released == 0;
+}
+
+static bool
+is_loose(const struct conn *c, enum side side)
+{
+	return c->worker->loose > 0 && c->streams[side].buffer == NULL &&
+	       c->worker->loose_side == side;
+}
+
+void
+stream_show(struct conn *c, enum side side, struct event *ev)
+{
+	struct stream *st = &c->streams[side];
+
+	if (is_loose(c, side)) {
+		ev->bytes = c->worker->read_buffer;
+		ev->len = c->worker->loose;
+		ev->fresh = ev->len;
+	} else if (st->buffer != NULL) {
+		ev->bytes = buffer_unused(st->buffer);
+		ev->len = st->buffer->unused;
+		ev->fresh = st->fresh;
+	}
+	st->fresh = 0;
+}
+
+/*
+ * Writes what the socket takes at once. Returns the bytes that need no more
+ * care: all of them if the peer is gone.
+ */
+static size_t
+write_now(struct conn *c, enum side side, const void *bytes, size_t len)
+{
+	struct stream *st = &c->streams[side];
+	uv_stream_t *to = conn_handle(c, other_side(side));
+	uv_buf_t buf;
+	int r;
+
+	if (to == NULL)
+		return 0;
+	if (st->is_broken)
+		return len;
+	/* libuv's type has no const; it only reads. */
+	buf = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)len);
+	r = uv_try_write(to, &buf, 1);
+	if (r >= 0)
+		return (size_t)r;
+	if (r == UV_EAGAIN)
+		return 0;
+	st->is_broken = true;
+	return len;
+}
+
+/* What did not go at once goes when the socket is writable. */
+static void
+write_later(struct conn *c, enum side side)
+{
+	struct buffer *b = c->streams[side].buffer;
+	uv_stream_t *to = conn_handle(c, other_side(side));
+	size_t len;
+	const uint8_t *out = buffer_out(b, &len);
+	uv_buf_t buf;
+
+	if (to == NULL || len == 0)
+		return;
+	buf = uv_buf_init((char *)(uintptr_t)out, (unsigned)len);
+	if (uv_write(&b->write, to, &buf, 1, conn_written) == 0) {
+		b->in_flight = (uint32_t)len; /* <= buffer */
+		return;
+	}
+	c->streams[side].is_broken = true;
+	buffer_forget_released(b);
+}
+
+static void
+shut_if_done(struct conn *c, enum side side)
+{
+	struct stream *st = &c->streams[side];
+	uv_stream_t *to = conn_handle(c, other_side(side));
+	uv_os_fd_t fd;
+
+	if (!st->wants_shut || st->is_shut || to == NULL ||
+	    !stream_is_flushed(c, side))
+		return;
+	st->is_shut = true;
+	/* It can only fail where the connection is gone: read tells. */
+	if (uv_fileno((uv_handle_t *)to, &fd) == 0)
+		(void)shutdown(fd, SHUT_WR);
+}
+
+void
+stream_flush(struct conn *c, enum side side)
+{
+	struct buffer *b = c->streams[side].buffer;
+	const uint8_t *out;
+	size_t len;
+
+	if (b != NULL && b->in_flight == 0) {
+		out = buffer_out(b, &len);
+		if (len > 0)
+			buffer_written(b, write_now(c, side, out, len));
+		if (b->released > 0)
+			write_later(c, side);
+		if (buffer_is_empty(b))
+			give_buffer(c, side);
+	}
+	shut_if_done(c, side);
+}
+
+void
+stream_shut(struct conn *c, enum side side)
+{
+	c->streams[side].wants_shut = true;
+	shut_if_done(c, side);
+}
+
+/* Puts bytes that are in no buffer yet into one: unused. */
+static bool
+keep(struct conn *c, enum side side, const uint8_t *bytes, size_t len)
+{
+	struct buffer *b = take_buffer(c, side);
+
+	if (b == NULL)
+		return false;
+	memcpy(buffer_tail(b), bytes, len);
+	buffer_arrived(b, len);
+	return true;
+}
+
+/*
+ * The fast path: bytes in the worker's read buffer, all used ones released or
+ * all dropped, no words of ours.
+ */
+static enum session_reason
+pass_loose(struct conn *c, enum side side, uint32_t used,
+	   const struct orders *o)
+{
+	struct worker *w = c->worker;
+	const uint8_t *bytes = w->read_buffer;
+	size_t len = w->loose;
+	size_t written = used;
+
+	if (o->release[side] > 0)
+		written = write_now(c, side, bytes, used);
+	w->loose = 0;
+	if (written == len)
+		return REASON_NONE;
+	if (!keep(c, side, bytes + written, len - written))
+		return REASON_FULL;
+	if (written < used) {
+		(void)buffer_use(c->streams[side].buffer, used - written);
+		(void)buffer_release(c->streams[side].buffer, used - written);
+		write_later(c, side);
+	}
+	return REASON_NONE;
+}
+
+static bool
+is_simple(enum side side, uint32_t used, const struct orders *o)
+{
+	uint32_t drop = o->drop[side];
+	uint32_t release = o->release[side];
+
+	if (o->say_len[other_side(side)] > 0)
+		return false;
+	return (drop == 0 && release == used) || (drop == used && release == 0);
+}
+
+/* Words of ours with nothing in front of or behind them. */
+static enum session_reason
+say_directly(struct conn *c, enum side side, const char *words, size_t len)
+{
+	size_t written = write_now(c, side, words, len);
+	struct buffer *b;
+
+	if (written == len)
+		return REASON_NONE;
+	b = take_buffer(c, side);
+	if (b == NULL)
+		return REASON_FULL;
+	(void)buffer_say(b, words + written, len - written);
+	write_later(c, side);
+	return REASON_NONE;
+}
+
+static enum session_reason
+apply_to_buffer(struct conn *c, enum side side, uint32_t used,
+		const struct orders *o)
+{
+	struct buffer *b = c->streams[side].buffer;
+	enum side to = other_side(side);
+
+	if (!buffer_use(b, used) || !buffer_drop(b, o->drop[side]))
+		return REASON_BUG;
+	if (o->say_len[to] > 0 && !buffer_say(b, o->say[to], o->say_len[to]))
+		return REASON_FULL;
+	if (!buffer_release(b, o->release[side]))
+		return REASON_BUG;
+	stream_flush(c, side);
+	return REASON_NONE;
+}
+
+enum session_reason
+stream_apply(struct conn *c, enum side side, uint32_t used,
+	     const struct orders *o)
+{
+	struct worker *w = c->worker;
+	enum side to = other_side(side);
+	uint32_t moves = used | o->drop[side] | o->release[side];
+
+	if (is_loose(c, side)) {
+		if (used > w->loose)
+			return REASON_BUG;
+		if (is_simple(side, used, o))
+			return pass_loose(c, side, used, o);
+		if (!keep(c, side, w->read_buffer, w->loose))
+			return REASON_FULL;
+		w->loose = 0;
+	}
+	if (moves == 0 && o->say_len[to] == 0)
+		return REASON_NONE;
+	if (c->streams[side].buffer != NULL)
+		return apply_to_buffer(c, side, used, o);
+	if (moves != 0)
+		return REASON_BUG;
+	return say_directly(c, side, o->say[to], o->say_len[to]);
+}
+
+/* What the MTA will not get any more, without what the client said since. */
+static bool
+forget_to_mta(struct conn *c)
+{
+	struct buffer *b = c->streams[SIDE_CLIENT].buffer;
+	struct buffer *rest;
+
+	if (b == NULL)
+		return true;
+	if (b->in_flight == 0) {
+		buffer_forget_released(b);
+		stream_flush(c, SIDE_CLIENT);
+		return true;
+	}
+	stream_close(c, SIDE_CLIENT);
+	if (b->held + b->unused == 0)
+		return true;
+	rest = take_buffer(c, SIDE_CLIENT);
+	if (rest == NULL)
+		return false;
+	memcpy(buffer_tail(rest), b->data + b->start + b->released,
+	       b->held + b->unused);
+	buffer_arrived(rest, b->held + b->unused);
+	(void)buffer_use(rest, b->held);
+	return true;
+}
+
+bool
+stream_forget_mta(struct conn *c)
+{
+	struct stream *to_client = &c->streams[SIDE_MTA];
+	struct stream *to_mta = &c->streams[SIDE_CLIENT];
+
+	if (to_client->buffer != NULL) {
+		buffer_forget_rest(to_client->buffer);
+		stream_flush(c, SIDE_MTA);
+	}
+	to_client->fresh = 0;
+	to_client->is_reading = false;
+	to_client->is_starved = false;
+	to_client->has_ended = false;
+	to_mta->is_broken = false;
+	to_mta->wants_shut = false;
+	to_mta->is_shut = false;
+	return forget_to_mta(c);
+}
+
+static bool
+has_room(const struct conn *c, enum side side)
+{
+	const struct stream *st = &c->streams[side];
+
+	if (st->buffer == NULL)
+		return true;
+	return buffer_room(st->buffer) >= (st->is_reading ? 1 : RESUME_ROOM);
+}
+
+static void
+on_alloc_client(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	(void)suggested;
+	stream_alloc(container_of(handle, struct conn, tcp), SIDE_CLIENT, buf);
+}
+
+static void
+on_alloc_mta(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	struct leg_seat *seat = container_of(handle, struct leg_seat, tcp);
+
+	(void)suggested;
+	stream_alloc(seat->conn, SIDE_MTA, buf);
+}
+
+static void
+on_read_client(uv_stream_t *handle, ssize_t nread, const uv_buf_t *buf)
+{
+	(void)buf;
+	conn_read(container_of(handle, struct conn, tcp), SIDE_CLIENT, nread);
+}
+
+static void
+on_read_mta(uv_stream_t *handle, ssize_t nread, const uv_buf_t *buf)
+{
+	struct leg_seat *seat = container_of(handle, struct leg_seat, tcp);
+
+	(void)buf;
+	conn_read(seat->conn, SIDE_MTA, nread);
+}
+
+void
+stream_set_reading(struct conn *c, enum side side)
+{
+	struct stream *st = &c->streams[side];
+	uv_stream_t *from = conn_handle(c, side);
+	bool want;
+
+	if (from == NULL || st->has_ended)
+		return;
+	want = st->is_wanted && !st->is_starved && has_room(c, side);
+	if (want == st->is_reading)
+		return;
+	st->is_reading = want;
+	if (!want)
+		(void)uv_read_stop(from);
+	else if (side == SIDE_CLIENT)
+		(void)uv_read_start(from, on_alloc_client, on_read_client);
+	else
+		(void)uv_read_start(from, on_alloc_mta, on_read_mta);
+}
+
+/* Before the greeting no more is taken than is kept. */
+static size_t
+read_limit(const struct conn *c, enum side side, size_t room)
+{
+	uint32_t unused = c->session.unused;
+	size_t left = 1;
+
+	if (side == SIDE_MTA || c->session.is_greeted)
+		return room;
+	if (unused < SESSION_EARLY_CAP)
+		left = SESSION_EARLY_CAP - unused;
+	return left < room ? left : room;
+}
+
+void
+stream_alloc(struct conn *c, enum side side, uv_buf_t *buf)
+{
+	struct worker *w = c->worker;
+	struct buffer *b = c->streams[side].buffer;
+	size_t room = BUFFER_READ_CAP;
+	uint8_t *at = w->read_buffer;
+
+	if (b != NULL) {
+		room = buffer_room(b);
+		at = buffer_tail(b);
+	} else if (w->buffers.cap - w->buffers.used <= WORKER_BUFFERS_RESERVE) {
+		room = 0;
+	}
+	*buf = uv_buf_init((char *)at,
+			   (unsigned)read_limit(c, side, room));
+}
+
+void
+stream_arrived(struct conn *c, enum side side, size_t n)
+{
+	struct stream *st = &c->streams[side];
+
+	if (st->buffer == NULL) {
+		c->worker->loose = n;
+		c->worker->loose_side = side;
+		return;
+	}
+	buffer_arrived(st->buffer, n);
+	st->fresh += (uint32_t)n; /* <= buffer */
+}
+
+void
+stream_check(struct conn *c, enum side side)
+{
+	struct stream *st = &c->streams[side];
+	uv_stream_t *from = conn_handle(c, side);
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+	uv_os_fd_t fd;
+	int unread = 0;
+
+	if (from == NULL || uv_fileno((uv_handle_t *)from, &fd) != 0)
+		return;
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+		return;
+	if (info.tcpi_state != STATE_CLOSE &&
+	    info.tcpi_state != STATE_CLOSE_WAIT)
+		return;
+	if (side == SIDE_CLIENT && info.tcpi_state == STATE_CLOSE) {
+		st->has_ended = true;
+		conn_event(c, EVENT_ERROR, side);
+		return;
+	}
+	/* The MTA's last words are read before its end is told. */
+	if (st->has_ended || ioctl(fd, FIONREAD, &unread) != 0 || unread > 0)
+		return;
+	st->has_ended = true;
+	conn_event(c,
+		   info.tcpi_state == STATE_CLOSE ? EVENT_ERROR : EVENT_FIN,
+		   side);
+}

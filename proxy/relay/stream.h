@@ -1,0 +1,69 @@
+/*
+ * One side's stream: from its socket, through the session's orders, to the
+ * other side's socket.
+ *
+ * The fast path keeps nothing: what was read into the worker's buffer, used
+ * and released in one step is written from there at once. Anything else goes
+ * through a buffer of the pool. `side` is always the side that said it.
+ */
+#ifndef PROXY_RELAY_STREAM_H
+#define PROXY_RELAY_STREAM_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "tarry/session.h"
+
+struct conn;
+
+static inline enum side
+other_side(enum side side)
+{
+	return side == SIDE_CLIENT ? SIDE_MTA : SIDE_CLIENT;
+}
+
+/* All unused bytes and how many of them are fresh; they now count as shown. */
+void stream_show(struct conn *c, enum side side, struct event *ev);
+
+/*
+ * Carries out used (0 if this was not the stream's event), drop, say and
+ * release, and writes what it can. Returns REASON_NONE, REASON_BUG for orders
+ * that do not fit the stream, or REASON_FULL if there was no buffer.
+ */
+enum session_reason stream_apply(struct conn *c, enum side side, uint32_t used,
+				 const struct orders *o);
+
+/* True if unused bytes are there. */
+bool stream_has_unused(const struct conn *c, enum side side);
+
+/* True if nothing is left to be written to the other side. */
+bool stream_is_flushed(const struct conn *c, enum side side);
+
+/* FIN to the other side as soon as all that was released is written. */
+void stream_shut(struct conn *c, enum side side);
+
+/* Writes what is released as far as possible. */
+void stream_flush(struct conn *c, enum side side);
+
+/*
+ * The MTA is gone: forgets what it said and was not released, and what was
+ * released to it. False if there was no buffer to keep the rest in.
+ */
+bool stream_forget_mta(struct conn *c);
+
+/* Gives the buffer back; one that is in flight comes back by itself. */
+void stream_close(struct conn *c, enum side side);
+
+/* Starts or stops reading, by what is wanted and what there is room for. */
+void stream_set_reading(struct conn *c, enum side side);
+
+/* Room for the next read, for libuv; length 0 if there is none. */
+void stream_alloc(struct conn *c, enum side side, uv_buf_t *buf);
+
+/* n bytes were read to where stream_alloc() said. */
+void stream_arrived(struct conn *c, enum side side, size_t n);
+
+/* Looks at a socket that is not being read: has the peer gone? */
+void stream_check(struct conn *c, enum side side);
+
+#endif

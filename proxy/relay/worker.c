@@ -1,0 +1,509 @@
+/*
+ * A worker's thread: its loop, its clock, its mailbox.
+ *
+ * The mailbox holds states, not a queue: "drain" said twice is once, the last
+ * MTA name wins. So it is never full, but for releases of single sessions,
+ * which an operator can ask for again.
+ */
+#include "proxy/relay/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "proxy/daemon/log.h"
+#include "proxy/relay/worker_memory.h"
+#include "proxy/relay/worker_state.h"
+
+#define WANT_MTA 1u
+#define WANT_RULES 2u
+#define WANT_DRAIN 4u
+#define WANT_CUT 8u
+#define WANT_STOP 16u
+
+/* Seats planned again in one turn. */
+#define REPLAN_BATCH 256
+/* No two pieces of a drip are closer (design, [class] drip). */
+#define DRIP_GAP_MS 200
+#define US_PER_MS 1000
+
+static void
+set_gauge(_Atomic uint32_t *gauge, uint32_t value)
+{
+	atomic_store_explicit(gauge, value, memory_order_relaxed);
+}
+
+/* All that is only worth telling once a turn. */
+static void
+show_gauges(struct worker *w)
+{
+	set_gauge(&w->gauges.sessions, w->conns.used);
+	set_gauge(&w->gauges.held, w->held);
+	set_gauge(&w->gauges.legs, w->legs.used);
+	set_gauge(&w->gauges.buffers_used, w->buffers.used);
+	set_gauge(&w->gauges.waiting, w->waiting);
+}
+
+static void
+tell(struct worker *w, enum worker_notice what)
+{
+	if (w->options.notice != NULL)
+		w->options.notice(w->options.notice_ctx, w->options.id, what);
+}
+
+static void
+tell_if_drained(struct worker *w)
+{
+	if (!w->is_draining || w->is_stopping || w->conns.used > 0)
+		return;
+	show_gauges(w);
+	tell(w, WORKER_DRAINED);
+}
+
+void
+worker_want_turn(struct worker *w)
+{
+	if (!w->is_stopping)
+		(void)uv_idle_start(&w->idle, w->on_idle);
+}
+
+void
+worker_paused(struct worker *w)
+{
+	atomic_store_explicit(&w->gauges.is_paused, true, memory_order_relaxed);
+}
+
+void
+worker_conn_freed(struct worker *w)
+{
+	if (atomic_load_explicit(&w->gauges.is_paused, memory_order_relaxed)) {
+		atomic_store_explicit(&w->gauges.is_paused, false,
+				      memory_order_relaxed);
+		worker_want_turn(w);
+	}
+	tell_if_drained(w);
+}
+
+void
+worker_set_lead(struct worker *w, uint32_t lead_ms)
+{
+	w->site.lead_ms = lead_ms;
+	set_gauge(&w->gauges.lead_ms, lead_ms);
+}
+
+/* The next seat that is in use, from index *at on; or NULL. */
+static struct conn *
+next_conn(struct worker *w, uint32_t *at)
+{
+	while (*at < w->conns.touched) {
+		struct conn *c = slab_at(&w->conns, (*at)++);
+
+		if (c->is_used && !c->is_ending)
+			return c;
+	}
+	return NULL;
+}
+
+static void
+tell_all(struct worker *w, enum event_kind kind)
+{
+	struct conn *c;
+	uint32_t at = 0;
+
+	while ((c = next_conn(w, &at)) != NULL) {
+		conn_event(c, kind, SIDE_CLIENT);
+		conn_run(c);
+	}
+}
+
+static void
+on_timer(uv_timer_t *timer)
+{
+	struct worker *w = container_of(timer, struct worker, timer);
+	uint64_t now_ms = uv_now(&w->loop);
+	struct wheel_node *n;
+	uint64_t next;
+
+	metrics_time(w->options.metrics, METRIC_HISTOGRAM_LOOP_LAG,
+		     (now_ms - w->timer_ms) * US_PER_MS);
+	w->timer_ms = 0; /* nothing is to be armed before the end of this */
+	while ((n = wheel_expire(&w->wheel, now_ms)) != NULL)
+		conn_wake(container_of(n, struct conn, node));
+	next = wheel_next_ms(&w->wheel);
+	w->timer_ms = WHEEL_NEVER;
+	if (next != WHEEL_NEVER)
+		worker_arm(w, next);
+}
+
+void
+worker_arm(struct worker *w, uint64_t deadline_ms)
+{
+	uint64_t now_ms = uv_now(&w->loop);
+	uint64_t at = (deadline_ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS *
+		      WHEEL_TICK_MS;
+
+	if (at >= w->timer_ms)
+		return;
+	if (at < now_ms)
+		at = now_ms;
+	w->timer_ms = at;
+	(void)uv_timer_start(&w->timer, on_timer, at - now_ms, 0);
+}
+
+static void
+replan_some(struct worker *w)
+{
+	struct conn *c;
+	unsigned i;
+
+	for (i = 0; i < REPLAN_BATCH; i++) {
+		c = next_conn(w, &w->replan_next);
+		if (c == NULL) {
+			w->is_replanning = false;
+			return;
+		}
+		conn_event(c, EVENT_REPLAN, SIDE_CLIENT);
+		conn_run(c);
+	}
+	worker_want_turn(w);
+}
+
+static void
+on_idle(uv_idle_t *idle)
+{
+	struct worker *w = container_of(idle, struct worker, idle);
+	size_t i;
+
+	(void)uv_idle_stop(idle);
+	w->accepts = 0;
+	for (i = 0; i < w->listeners_count; i++)
+		listener_resume(&w->listeners[i]);
+	if (w->is_replanning)
+		replan_some(w);
+}
+
+static void
+on_prepare(uv_prepare_t *prepare)
+{
+	struct worker *w = container_of(prepare, struct worker, prepare);
+
+	w->accepts = 0;
+	show_gauges(w);
+}
+
+static void
+take_mta(struct worker *w, const struct worker_mailbox *m)
+{
+	w->mta_ready = m->mta_ready;
+	w->site.pipeconnect = m->mta_pipeconnect;
+	if (m->mta_name_len == 0)
+		return;
+	memcpy(w->name, m->mta_name, m->mta_name_len);
+	w->site.name_len = m->mta_name_len;
+}
+
+static void
+drain(struct worker *w)
+{
+	size_t i;
+
+	if (w->is_draining)
+		return;
+	w->is_draining = true;
+	tell_all(w, EVENT_DRAIN);
+	for (i = 0; i < w->listeners_count; i++)
+		listener_drain(&w->listeners[i]);
+	tell_if_drained(w);
+}
+
+static void
+stop(struct worker *w)
+{
+	struct conn *c;
+	uint32_t at = 0;
+	size_t i;
+
+	w->is_stopping = true;
+	for (i = 0; i < w->listeners_count; i++)
+		listener_close(&w->listeners[i]);
+	while ((c = next_conn(w, &at)) != NULL)
+		conn_end(c, REASON_DRAINED);
+	gate_join(w->options.gate, w->options.id, NULL, NULL);
+	uv_close((uv_handle_t *)&w->timer, NULL);
+	uv_close((uv_handle_t *)&w->idle, NULL);
+	uv_close((uv_handle_t *)&w->prepare, NULL);
+	uv_close((uv_handle_t *)&w->async, NULL);
+}
+
+static void
+release_some(struct worker *w, const struct worker_mailbox *m)
+{
+	uint32_t i;
+
+	for (i = 0; i < m->releases_count; i++) {
+		struct conn *c;
+
+		if (m->releases[i].seat >= w->conns.touched)
+			continue;
+		c = slab_at(&w->conns, m->releases[i].seat);
+		if (!c->is_used || c->generation != m->releases[i].generation)
+			continue;
+		conn_event(c, EVENT_RELEASED, SIDE_CLIENT);
+		conn_run(c);
+	}
+}
+
+static void
+take_rules(struct worker *w, const struct worker_rules *rules)
+{
+	/* Sessions hold their plans by value: nobody reads the old rules. */
+	w->options.rules = *rules;
+	tell(w, WORKER_RULES_TAKEN);
+	w->is_replanning = true;
+	w->replan_next = 0;
+	worker_want_turn(w);
+}
+
+static void
+open_mail(struct worker *w)
+{
+	struct worker_mailbox m;
+
+	uv_mutex_lock(&w->mailbox_lock);
+	m = w->mailbox;
+	w->mailbox.wants = 0;
+	w->mailbox.releases_count = 0;
+	uv_mutex_unlock(&w->mailbox_lock);
+	if ((m.wants & WANT_STOP) != 0) {
+		stop(w);
+		return;
+	}
+	if ((m.wants & WANT_MTA) != 0)
+		take_mta(w, &m);
+	if ((m.wants & WANT_RULES) != 0)
+		take_rules(w, &m.rules);
+	release_some(w, &m);
+	if ((m.wants & WANT_DRAIN) != 0)
+		drain(w);
+	if ((m.wants & WANT_CUT) != 0)
+		tell_all(w, EVENT_CUT);
+}
+
+static void
+on_async(uv_async_t *async)
+{
+	struct worker *w = container_of(async, struct worker, async);
+	struct gate_waiter *granted;
+
+	while ((granted = gate_take_granted(w->options.gate, w->options.id)) !=
+	       NULL) {
+		conn_granted(container_of(granted, struct conn, waiter));
+	}
+	open_mail(w);
+}
+
+static void
+on_gate(void *ctx)
+{
+	struct worker *w = ctx;
+
+	(void)uv_async_send(&w->async);
+}
+
+static void
+run(void *arg)
+{
+	struct worker *w = arg;
+
+	(void)uv_run(&w->loop, UV_RUN_DEFAULT);
+}
+
+static int
+open_handles(struct worker *w)
+{
+	int error = uv_async_init(&w->loop, &w->async, on_async);
+
+	if (error != 0)
+		return error;
+	/* These three cannot fail. */
+	(void)uv_timer_init(&w->loop, &w->timer);
+	(void)uv_idle_init(&w->loop, &w->idle);
+	(void)uv_prepare_init(&w->loop, &w->prepare);
+	(void)uv_prepare_start(&w->prepare, on_prepare);
+	w->on_idle = on_idle;
+	w->has_handles = true;
+	gate_join(w->options.gate, w->options.id, on_gate, w);
+	return 0;
+}
+
+static int
+open_listeners(struct worker *w)
+{
+	const struct config *config = w->options.rules.config;
+	size_t i;
+	size_t k;
+
+	for (i = 0; i < config->listeners_count; i++) {
+		const struct config_listener *l = &config->listeners[i];
+
+		for (k = 0; k < l->addresses_count; k++) {
+			int error = listener_open(
+			    &w->listeners[w->listeners_count++], w, l->name,
+			    &l->addresses[k], config->syn.kernel);
+
+			if (error != 0)
+				return error;
+		}
+	}
+	return 0;
+}
+
+/* Workers take no signals; they are the main thread's. */
+static int
+start_thread(struct worker *w)
+{
+	sigset_t all;
+	sigset_t old;
+	int error;
+
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	error = uv_thread_create(&w->thread, run, w);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	w->has_thread = error == 0;
+	return error;
+}
+
+static void
+set_site(struct worker *w)
+{
+	const struct config *config = w->options.rules.config;
+	size_t len;
+
+	if (config->name[0] != '\0')
+		(void)strncpy(w->name, config->name, sizeof(w->name) - 1);
+	else if (gethostname(w->name, sizeof(w->name) - 1) != 0)
+		(void)strcpy(w->name, "localhost");
+	len = strlen(w->name);
+	w->site = (struct site){
+	    .name = w->name,
+	    .name_len = len,
+	    .client_address = config->mta.client_address,
+	    .connect_timeout_ms = config->mta.connect_timeout_ms,
+	    .drip_gap_ms = DRIP_GAP_MS,
+	};
+	worker_set_lead(w, config->mta.patience_ms < LEAD_FIRST_MS
+			       ? config->mta.patience_ms
+			       : LEAD_FIRST_MS);
+	(void)sockaddr_set(&w->mta_address, &config->mta.address);
+}
+
+int
+worker_start(struct worker **out, const struct worker_options *options)
+{
+	struct worker *w = NULL;
+	int error = worker_memory_take(&w, options);
+
+	*out = NULL;
+	if (error != 0) {
+		log_say(LOG_LEVEL_ERROR, "worker %u: no memory: %s",
+			(unsigned)options->id, uv_strerror(error));
+		return error;
+	}
+	set_site(w);
+	wheel_init(&w->wheel, uv_now(&w->loop));
+	w->timer_ms = WHEEL_NEVER;
+	error = open_handles(w);
+	if (error == 0)
+		error = open_listeners(w);
+	if (error == 0)
+		error = start_thread(w);
+	if (error != 0) {
+		log_say(LOG_LEVEL_ERROR, "worker %u: cannot start: %s",
+			(unsigned)options->id, uv_strerror(error));
+		worker_free(w);
+		return error;
+	}
+	*out = w;
+	return 0;
+}
+
+static void
+want(struct worker *w, uint32_t what)
+{
+	uv_mutex_lock(&w->mailbox_lock);
+	w->mailbox.wants |= what;
+	uv_mutex_unlock(&w->mailbox_lock);
+	(void)uv_async_send(&w->async);
+}
+
+void
+worker_set_mta(struct worker *w, const struct worker_mta *mta)
+{
+	size_t len = mta->name != NULL ? strlen(mta->name) : 0;
+
+	if (len > SESSION_NAME_CAP)
+		len = SESSION_NAME_CAP;
+	uv_mutex_lock(&w->mailbox_lock);
+	w->mailbox.mta_ready = mta->is_ready;
+	w->mailbox.mta_pipeconnect = mta->pipeconnect;
+	w->mailbox.mta_name_len = len;
+	if (len > 0)
+		memcpy(w->mailbox.mta_name, mta->name, len);
+	uv_mutex_unlock(&w->mailbox_lock);
+	want(w, WANT_MTA);
+}
+
+void
+worker_set_rules(struct worker *w, const struct worker_rules *rules)
+{
+	uv_mutex_lock(&w->mailbox_lock);
+	w->mailbox.rules = *rules;
+	uv_mutex_unlock(&w->mailbox_lock);
+	want(w, WANT_RULES);
+}
+
+void
+worker_drain(struct worker *w)
+{
+	want(w, WANT_DRAIN);
+}
+
+void
+worker_cut(struct worker *w)
+{
+	want(w, WANT_CUT);
+}
+
+void
+worker_release(struct worker *w, uint32_t seat, uint32_t generation)
+{
+	struct worker_mailbox *m = &w->mailbox;
+
+	uv_mutex_lock(&w->mailbox_lock);
+	if (m->releases_count < WORKER_RELEASES_CAP) {
+		m->releases[m->releases_count].seat = seat;
+		m->releases[m->releases_count++].generation = generation;
+	}
+	uv_mutex_unlock(&w->mailbox_lock);
+	want(w, 0);
+}
+
+void
+worker_free(struct worker *w)
+{
+	if (w == NULL)
+		return;
+	if (w->has_thread) {
+		want(w, WANT_STOP);
+		(void)uv_thread_join(&w->thread);
+	} else {
+		if (w->has_handles)
+			stop(w);
+		(void)uv_run(&w->loop, UV_RUN_DEFAULT);
+	}
+	worker_memory_give(w);
+}

@@ -1,0 +1,169 @@
+/*
+ * How much of everything, and what it comes to.
+ *
+ * A leg seat is in use until its handle's close callback, one turn longer
+ * than its MTA slot: hence some more seats than slots. Each session with the
+ * MTA may have something pending in both directions; clients that talk early
+ * share a bounded number of buffers, and wait unread when those are used up.
+ */
+#include "proxy/relay/worker_memory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "proxy/relay/worker_state.h"
+
+#define LEGS_SPARE 16
+#define EARLY_BUFFERS_MAX 1024
+
+struct pools {
+	uint32_t seats;
+	uint32_t legs;
+	uint32_t buffers;
+};
+
+static struct pools
+pools_of(const struct worker_options *o)
+{
+	uint32_t slots = o->rules.config->mta.max_connections;
+	uint32_t early = o->seats < EARLY_BUFFERS_MAX ? o->seats
+						      : EARLY_BUFFERS_MAX;
+
+	return (struct pools){
+	    .seats = o->seats,
+	    .legs = 2 * slots + LEGS_SPARE,
+	    .buffers = 2 * slots + early + WORKER_BUFFERS_RESERVE,
+	};
+}
+
+static int
+take_slabs(struct worker *w)
+{
+	struct pools p = pools_of(&w->options);
+	int error = slab_init(&w->conns, sizeof(struct conn), p.seats);
+
+	if (error == 0)
+		error = slab_init(&w->legs, sizeof(struct leg_seat), p.legs);
+	if (error == 0)
+		error = slab_init(&w->buffers, sizeof(struct buffer),
+				  p.buffers);
+	return error;
+}
+
+static size_t
+count_addresses(const struct config *config)
+{
+	size_t n = 0;
+	size_t i;
+
+	for (i = 0; i < config->listeners_count; i++)
+		n += config->listeners[i].addresses_count;
+	return n;
+}
+
+static void
+free_memory(struct worker *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->listeners_count; i++)
+		listener_free(&w->listeners[i]);
+	free(w->listeners);
+	slab_free(&w->conns);
+	slab_free(&w->legs);
+	slab_free(&w->buffers);
+	free(w);
+}
+
+static int
+take_rest(struct worker *w)
+{
+	uint64_t seed;
+	int error;
+
+	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+		return -EIO;
+	syn_witness_init(&w->witness, seed);
+	w->listeners = calloc(count_addresses(w->options.rules.config),
+			      sizeof(*w->listeners));
+	if (w->listeners == NULL)
+		return -ENOMEM;
+	error = take_slabs(w);
+	if (error != 0)
+		return error;
+	error = uv_mutex_init(&w->mailbox_lock);
+	if (error != 0)
+		return error;
+	error = uv_loop_init(&w->loop);
+	if (error != 0)
+		uv_mutex_destroy(&w->mailbox_lock);
+	return error;
+}
+
+int
+worker_memory_take(struct worker **out, const struct worker_options *options)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+	int error;
+
+	*out = NULL;
+	if (w == NULL)
+		return -ENOMEM;
+	w->options = *options;
+	/* Worker and number: no two sessions of a daemon have the same id. */
+	w->next_id = ((uint64_t)options->id << 48) + 1;
+	error = take_rest(w);
+	if (error != 0) {
+		free_memory(w);
+		return error;
+	}
+	*out = w;
+	return 0;
+}
+
+void
+worker_memory_give(struct worker *w)
+{
+	(void)uv_loop_close(&w->loop);
+	uv_mutex_destroy(&w->mailbox_lock);
+	free_memory(w);
+}
+
+void
+worker_counters(const struct worker *w, struct worker_counters *out)
+{
+	const struct worker_gauges *g = &w->gauges;
+
+	*out = (struct worker_counters){
+	    .seats = w->conns.cap,
+	    .sessions = atomic_load(&g->sessions),
+	    .held = atomic_load(&g->held),
+	    .waiting = atomic_load(&g->waiting),
+	    .legs = atomic_load(&g->legs),
+	    .buffers = w->buffers.cap,
+	    .buffers_used = atomic_load(&g->buffers_used),
+	    .lead_ms = atomic_load(&g->lead_ms),
+	    .is_paused = atomic_load(&g->is_paused),
+	};
+}
+
+static void
+print_pool(FILE *out, const char *what, size_t bytes, uint32_t count)
+{
+	fprintf(out, "%-8s %8zu bytes x %7u = %8.1f MiB at most\n", what, bytes,
+		(unsigned)count,
+		(double)bytes * (double)count / (1024.0 * 1024.0));
+}
+
+void
+worker_print_sizes(const struct worker_options *options, FILE *out)
+{
+	struct pools p = pools_of(options);
+
+	print_pool(out, "session", sizeof(struct conn), p.seats);
+	print_pool(out, "mta", sizeof(struct leg_seat), p.legs);
+	print_pool(out, "buffer", sizeof(struct buffer), p.buffers);
+	print_pool(out, "worker", sizeof(struct worker), 1);
+}

@@ -1,0 +1,117 @@
+/*
+ * A worker's inside, shared by the files of this room alone.
+ */
+#ifndef PROXY_RELAY_WORKER_STATE_H
+#define PROXY_RELAY_WORKER_STATE_H
+
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "proxy/admin/metrics.h"
+#include "proxy/config/config.h"
+#include "proxy/relay/buffer.h"
+#include "proxy/relay/conn.h"
+#include "proxy/relay/container_of.h"
+#include "proxy/relay/facts.h"
+#include "proxy/relay/lead.h"
+#include "proxy/relay/leg.h"
+#include "proxy/relay/listener.h"
+#include "proxy/relay/slab.h"
+#include "proxy/relay/sockaddr.h"
+#include "proxy/relay/stream.h"
+#include "proxy/relay/wheel.h"
+#include "proxy/relay/worker.h"
+#include "tarry/syn_witness.h"
+
+/* Buffers that reads leave alone, for words of ours. */
+#define WORKER_BUFFERS_RESERVE 16
+#define WORKER_RELEASES_CAP 64
+
+/* What others want done; copied out once a wake-up. */
+struct worker_mailbox {
+	uint32_t wants; /* WANT_* of worker.c */
+	bool mta_ready;
+	bool mta_pipeconnect;
+	char mta_name[SESSION_NAME_CAP];
+	size_t mta_name_len;
+	struct worker_rules rules;
+	uint32_t releases_count;
+	struct {
+		uint32_t seat;
+		uint32_t generation;
+	} releases[WORKER_RELEASES_CAP];
+};
+
+/* Written by the worker, read by anyone. */
+struct worker_gauges {
+	_Atomic uint32_t sessions;
+	_Atomic uint32_t held;
+	_Atomic uint32_t waiting;
+	_Atomic uint32_t legs;
+	_Atomic uint32_t buffers_used;
+	_Atomic uint32_t lead_ms;
+	_Atomic bool is_paused;
+};
+
+struct worker {
+	struct worker_options options;
+	uv_thread_t thread;
+	uv_loop_t loop;
+	uv_async_t async;
+	uv_prepare_t prepare;
+	uv_idle_t idle;
+	uv_idle_cb on_idle;
+	uv_timer_t timer; /* the wheel's */
+	uint64_t timer_ms; /* when it fires; WHEEL_NEVER: not */
+
+	struct listener *listeners;
+	size_t listeners_count;
+	uint32_t accepts; /* in this turn */
+
+	struct slab conns;
+	struct slab legs;
+	struct slab buffers;
+	uint32_t held;	  /* sessions that wait for a delay of ours */
+	uint32_t waiting; /* sessions that wait at the gate */
+	uint64_t next_id;
+	struct syn_witness witness; /* which SYNs are spent */
+
+	struct site site;
+	char name[SESSION_NAME_CAP];
+	bool mta_ready;
+	struct lead lead;
+	struct sockaddr_storage mta_address;
+
+	bool has_handles;
+	bool has_thread;
+	bool is_draining;
+	bool is_stopping;
+	bool is_replanning;
+	uint32_t replan_next; /* seat */
+
+	struct worker_gauges gauges;
+	uv_mutex_t mailbox_lock;
+	struct worker_mailbox mailbox;
+	struct wheel wheel;
+	struct orders orders; /* of the step that runs */
+	/* What was read and is in no buffer yet: of one connection, within
+	 * one callback. */
+	size_t loose;
+	enum side loose_side;
+	uint8_t read_buffer[BUFFER_READ_CAP];
+};
+
+/* For conn.c and leg.c. */
+void worker_conn_freed(struct worker *w);
+void worker_set_lead(struct worker *w, uint32_t lead_ms);
+
+/* For listener.c: there was no seat; goes on when one is freed. */
+void worker_paused(struct worker *w);
+
+/* For listener.c: the idle handle runs once more before the next poll. */
+void worker_want_turn(struct worker *w);
+
+/* A deadline was set: the wheel's timer fires by then. */
+void worker_arm(struct worker *w, uint64_t deadline_ms);
+
+#endif

@@ -1,0 +1,297 @@
+#include "tests/sim/world.h"
+
+#include <string.h>
+
+const char *world_breach_text;
+
+void
+world_breach(const char *text)
+{
+	if (world_breach_text == NULL)
+		world_breach_text = text;
+}
+
+static enum side
+other(enum side side)
+{
+	return side == SIDE_CLIENT ? SIDE_MTA : SIDE_CLIENT;
+}
+
+static void
+put_out(struct world *w, enum side to, const void *bytes, size_t len)
+{
+	struct world_output *out = &w->out[to];
+
+	if (out->fin)
+		world_breach("bytes behind a FIN of ours");
+	if (to == SIDE_MTA && !w->is_connected)
+		world_breach("bytes for an MTA that is not connected");
+	if (len > WORLD_STREAM_CAP - out->len)
+		len = WORLD_STREAM_CAP - out->len;
+	memcpy(out->bytes + out->len, bytes, len);
+	out->len += len;
+}
+
+static void
+apply_stream(struct world *w, enum side from)
+{
+	struct world_stream *in = &w->in[from];
+	const struct orders *o = &w->o;
+	enum side to = other(from);
+
+	if (in->gone + o->drop[from] > in->used) {
+		world_breach("drops what is not held");
+		return;
+	}
+	in->gone += o->drop[from];
+	in->dropped += o->drop[from];
+	if (o->say_len[to] > 0) {
+		put_out(w, to, o->say[to], o->say_len[to]);
+		w->out[to].ours += o->say_len[to];
+	}
+	if (in->gone + o->release[from] > in->used) {
+		world_breach("releases what is not held");
+		return;
+	}
+	if (o->release[from] == 0)
+		return;
+	if (w->on_release != NULL)
+		w->on_release(w, from, o->release[from]);
+	put_out(w, to, in->in + in->gone, o->release[from]);
+	in->gone += o->release[from];
+	in->gone_ms = w->now_ms;
+}
+
+static void
+hang_up(struct world *w)
+{
+	struct world_stream *in = &w->in[SIDE_MTA];
+
+	in->len = in->gone = in->used = 0;
+	in->fin = false;
+	w->leg = NULL;
+	w->is_dialling = false;
+	w->is_connected = false;
+	w->hang_ups++;
+	w->out[SIDE_MTA].len = w->out[SIDE_MTA].ours = 0;
+	w->out[SIDE_MTA].fin = false;
+}
+
+static void
+dial(struct world *w)
+{
+	if (w->leg != NULL || w->is_dialling)
+		world_breach("dials twice");
+	if (w->claims != w->returns + 1 || w->is_asking)
+		world_breach("dials without a slot");
+	memset(&w->leg_memory, 0, sizeof(w->leg_memory));
+	w->leg = &w->leg_memory;
+	w->is_dialling = true;
+	w->dials++;
+}
+
+static void
+apply_places(struct world *w)
+{
+	const struct orders *o = &w->o;
+
+	if (o->hang_up)
+		hang_up(w);
+	if (o->claim) {
+		if (w->claims != w->returns)
+			world_breach("claims a second slot");
+		if (w->claims++ == 0)
+			w->claim_ms = w->now_ms;
+		w->is_asking = true;
+	}
+	if (o->give_back) {
+		w->returns++;
+		w->is_asking = false;
+		if (w->returns > w->claims)
+			world_breach("gives back a slot it has not");
+	}
+	if (o->dial)
+		dial(w);
+}
+
+static void
+apply(struct world *w)
+{
+	const struct orders *o = &w->o;
+
+	apply_stream(w, SIDE_CLIENT);
+	apply_stream(w, SIDE_MTA);
+	if (o->shut[SIDE_CLIENT])
+		w->out[SIDE_CLIENT].fin = true;
+	if (o->shut[SIDE_MTA])
+		w->out[SIDE_MTA].fin = true;
+	apply_places(w);
+	if (o->want_plan)
+		w->wants_plan = true;
+	if (o->want_flushed)
+		w->wants_flushed = true;
+	w->in[SIDE_CLIENT].feed = o->feed[SIDE_CLIENT];
+	w->in[SIDE_MTA].feed = o->feed[SIDE_MTA];
+	if (o->end == REASON_NONE)
+		return;
+	if (w->has_ended)
+		world_breach("ends twice");
+	w->has_ended = true;
+	w->reason = o->end;
+	if (w->claims != w->returns)
+		world_breach("ends with a slot");
+}
+
+static void
+step(struct world *w, const struct event *ev)
+{
+	struct world_stream *in;
+
+	if (w->has_ended)
+		return;
+	session_step(&w->site, &w->s, w->leg, ev, w->now_ms, &w->o);
+	if (ev->kind == EVENT_BYTES) {
+		in = &w->in[ev->side];
+		if (w->o.used > ev->len)
+			world_breach("uses more than there is");
+		else
+			in->used += w->o.used;
+	} else if (w->o.used > 0) {
+		world_breach("uses bytes of an event without");
+	}
+	apply(w);
+	if (!w->has_ended && w->o.deadline_ms == 0)
+		world_breach("no deadline: nothing would end this phase");
+}
+
+/* Shows unused bytes again while the machine wants them. */
+static void
+feed(struct world *w, enum side side)
+{
+	struct world_stream *in = &w->in[side];
+
+	while (!w->has_ended && in->feed && in->used < in->len) {
+		struct event ev = {.kind = EVENT_BYTES,
+				   .side = side,
+				   .bytes = in->in + in->used,
+				   .len = in->len - in->used};
+		size_t before = in->used;
+
+		step(w, &ev);
+		if (in->used == before && in->feed && !w->has_ended &&
+		    in->len > 0) {
+			world_breach("wants bytes and uses none");
+			return;
+		}
+	}
+}
+
+static void
+settle(struct world *w)
+{
+	feed(w, SIDE_CLIENT);
+	if (w->leg != NULL)
+		feed(w, SIDE_MTA);
+	/* An MTA's reply may have opened the way for the client's bytes. */
+	feed(w, SIDE_CLIENT);
+}
+
+void
+world_says(struct world *w, enum side side, const void *bytes, size_t len)
+{
+	struct world_stream *in = &w->in[side];
+	struct event ev = {.kind = EVENT_BYTES, .side = side, .fresh = len};
+
+	if (w->has_ended || len == 0 || len > WORLD_STREAM_CAP - in->len)
+		return;
+	memcpy(in->in + in->len, bytes, len);
+	in->len += len;
+	ev.bytes = in->in + in->used;
+	ev.len = in->len - in->used;
+	step(w, &ev);
+	settle(w);
+}
+
+void
+world_shuts(struct world *w, enum side side)
+{
+	struct event ev = {.kind = EVENT_FIN, .side = side};
+
+	if (w->has_ended || w->in[side].fin)
+		return;
+	w->in[side].fin = true;
+	step(w, &ev);
+	settle(w);
+}
+
+void
+world_event(struct world *w, enum event_kind kind, enum side side,
+	    const struct plan *plan)
+{
+	struct event ev = {.kind = kind, .side = side, .plan = plan};
+
+	if (kind == EVENT_MTA_CONNECTED) {
+		w->is_dialling = false;
+		w->is_connected = true;
+	}
+	if (kind == EVENT_GRANTED)
+		w->is_asking = false;
+	if (kind == EVENT_MTA_FAILED)
+		w->is_dialling = false;
+	if (kind == EVENT_FLUSHED)
+		w->wants_flushed = false;
+	if (kind == EVENT_REPLAN)
+		w->wants_plan = false;
+	step(w, &ev);
+	settle(w);
+}
+
+uint64_t
+world_deadline(const struct world *w)
+{
+	if (w->has_ended || w->o.deadline_ms == 0)
+		return UINT64_MAX;
+	return w->o.deadline_ms;
+}
+
+void
+world_wake(struct world *w)
+{
+	if (world_deadline(w) <= w->now_ms)
+		world_event(w, EVENT_WAKE, SIDE_CLIENT, NULL);
+}
+
+static void
+clear_stream(struct world_stream *in)
+{
+	in->len = in->gone = in->used = in->dropped = 0;
+	in->gone_ms = 0;
+	in->fin = false;
+	in->feed = true;
+}
+
+void
+world_open(struct world *w, const struct site *site, const struct plan *plan,
+	   uint64_t now_ms)
+{
+	static const uint8_t client_ip[4] = {192, 0, 2, 1};
+	static const uint8_t server_ip[4] = {192, 0, 2, 25};
+	int i;
+
+	w->site = *site;
+	memset(&w->s, 0, sizeof(w->s));
+	addr_set_v4(&w->s.client, client_ip, 40000);
+	addr_set_v4(&w->s.server, server_ip, 25);
+	w->leg = NULL;
+	w->now_ms = now_ms;
+	w->claims = w->returns = w->dials = w->hang_ups = 0;
+	w->is_dialling = w->is_asking = w->is_connected = false;
+	w->wants_plan = w->wants_flushed = w->has_ended = false;
+	w->reason = REASON_NONE;
+	for (i = 0; i < SIDE_COUNT; i++) {
+		clear_stream(&w->in[i]);
+		w->out[i].len = w->out[i].ours = 0;
+		w->out[i].fin = false;
+	}
+	world_event(w, EVENT_OPEN, SIDE_CLIENT, plan);
+}

@@ -1,0 +1,86 @@
+/*
+ * The simulated world around one session: the shell's half of the contract in
+ * tarry/session.h, carried out on arrays under a virtual clock, and checked.
+ *
+ * Whatever the machine orders is tried against the contract first; a breach
+ * is told by world_breach() and fails the run.
+ */
+#ifndef TESTS_SIM_WORLD_H
+#define TESTS_SIM_WORLD_H
+
+#include "tarry/session.h"
+
+#define WORLD_STREAM_CAP 65536
+
+/* One side's stream: in[0..gone) left it, [gone..used) is held, the rest is
+ * unused. out[] is what the other side's socket was given, ours and relayed. */
+struct world_stream {
+	uint8_t in[WORLD_STREAM_CAP];
+	size_t len;
+	size_t gone;
+	size_t used;
+	size_t dropped;
+	uint64_t gone_ms; /* when the last byte was released */
+	bool fin;	  /* the side has shut its half */
+	bool feed;
+};
+
+/* What was written to a side: words of ours and relayed bytes, in order. */
+struct world_output {
+	uint8_t bytes[WORLD_STREAM_CAP];
+	size_t len;
+	size_t ours; /* of them said by us */
+	bool fin;    /* and then its half was shut */
+};
+
+struct world {
+	struct site site;
+	struct session s;
+	struct leg leg_memory;
+	struct leg *leg;
+	struct orders o;
+	struct world_stream in[SIDE_COUNT];  /* by the side that says it */
+	struct world_output out[SIDE_COUNT]; /* by the side that gets it */
+	uint64_t now_ms;
+	int claims;
+	int returns;
+	uint64_t claim_ms; /* of the first */
+	int dials;
+	int hang_ups;
+	bool is_dialling;
+	bool is_asking; /* for a slot */
+	bool wants_plan;
+	bool wants_flushed;
+	bool is_connected;
+	bool has_ended;
+	enum session_reason reason;
+	/* Called for each relayed release, before it is put out. */
+	void (*on_release)(struct world *w, enum side from, size_t n);
+	void *on_release_arg;
+};
+
+/* Forgets everything and opens a session at now_ms with this plan. */
+void world_open(struct world *w, const struct site *site,
+		const struct plan *plan, uint64_t now_ms);
+
+/* A side says bytes[0..len). Ignored behind the session's end. */
+void world_says(struct world *w, enum side side, const void *bytes, size_t len);
+
+/* A side shuts its writing half. */
+void world_shuts(struct world *w, enum side side);
+
+/* Any event without bytes. */
+void world_event(struct world *w, enum event_kind kind, enum side side,
+		 const struct plan *plan);
+
+/* Wakes the session if its deadline is there. */
+void world_wake(struct world *w);
+
+/* The deadline, UINT64_MAX for none. */
+uint64_t world_deadline(const struct world *w);
+
+/* A breach of the contract: the text of the first one, or NULL. */
+extern const char *world_breach_text;
+void world_breach(const char *text);
+
+#endif

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Runs every test there is and sums up: `N passed, N failed`.
+
+    tools/test.py BUILD
+
+Unit and simulation tests run twice, as they are shipped and under ASan and
+UBSan; then the end-to-end tests; then the checks of tools/lint.py.
+"""
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+SECONDS = 300  # for one test program
+SAN = "-fsanitize=address,undefined -fno-sanitize-recover=all"
+
+
+class Sum:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def add(self, passed, failed, skipped=0):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+
+def make(*words):
+    jobs = f"-j{os.cpu_count() or 1}"
+    return subprocess.run(
+        ["make", "--no-print-directory", "-s", jobs, *words], cwd=TOP
+    ).returncode
+
+
+def run_cmocka(program, total):
+    """One test program; a crash is one failure more."""
+    start = time.monotonic()
+    try:
+        done = subprocess.run(
+            [program], cwd=TOP, timeout=SECONDS, text=True, errors="replace",
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        out, code = done.stdout, done.returncode
+    except subprocess.TimeoutExpired as late:
+        out = (late.stdout or b"").decode(errors="replace")
+        out, code = out + f"\nno end after {SECONDS} s\n", -1
+    counts = {}
+    for word in ("PASSED", "FAILED", "SKIPPED"):
+        found = re.findall(r"\[ *%s *\] (\d+) test" % word, out)
+        counts[word] = int(found[-1]) if found else 0
+    if code != 0 and counts["FAILED"] == 0 or not sum(counts.values()):
+        counts["FAILED"] += 1
+    total.add(counts["PASSED"], counts["FAILED"], counts["SKIPPED"])
+    verdict = "not ok" if counts["FAILED"] else "ok"
+    print(f"{verdict:6} {program}  {counts['PASSED']} passed, "
+          f"{time.monotonic() - start:.1f} s", flush=True)
+    if counts["FAILED"]:
+        print(out, flush=True)
+
+
+def run_programs(build, total, *flags):
+    if make(f"BUILD={build}", *flags, "tests") != 0:
+        print(f"not ok {build} does not build", flush=True)
+        total.add(0, 1)
+        return
+    for source in sorted(TOP.glob("tests/unit/*_test.c")) + \
+            sorted(TOP.glob("tests/sim/*_test.c")):
+        program = os.path.join(build, source.relative_to(TOP).with_suffix(""))
+        run_cmocka(os.path.join(".", program), total)
+
+
+def run_end_to_end(build, total):
+    report = TOP / build / "e2e.xml"
+    report.unlink(missing_ok=True)
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-rs", "--tb=short",
+         f"--junitxml={report}", "tests/e2e"],
+        cwd=TOP, env={**os.environ, "TARRY_BUILD": build},
+    )
+    try:
+        suite = xml.etree.ElementTree.parse(report).getroot().find("testsuite")
+    except (OSError, xml.etree.ElementTree.ParseError):
+        print("not ok pytest wrote no report", flush=True)
+        total.add(0, 1)
+        return
+    count = {key: int(suite.get(key, 0))
+             for key in ("tests", "failures", "errors", "skipped")}
+    failed = count["failures"] + count["errors"]
+    total.add(count["tests"] - failed - count["skipped"], failed,
+              count["skipped"])
+
+
+def run_lint(build, total):
+    done = subprocess.run(
+        [sys.executable, "tools/lint.py", build], cwd=TOP, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
+    )
+    print(done.stdout, end="", flush=True)
+    lines = done.stdout.splitlines()
+    passed = sum(line.startswith("ok ") for line in lines)
+    failed = sum(line.startswith("not ok ") for line in lines)
+    if done.returncode != 0 and failed == 0 or passed + failed == 0:
+        failed += 1
+    total.add(passed, failed,
+              sum(line.startswith("skipped ") for line in lines))
+
+
+def main():
+    build = sys.argv[1] if len(sys.argv) > 1 else "build"
+    total = Sum()
+    run_programs(build, total)
+    run_programs(f"{build}-asan", total, f"SAN={SAN}", "OPT=-O1")
+    run_end_to_end(build, total)
+    run_lint(build, total)
+    skipped = f", {total.skipped} skipped" if total.skipped else ""
+    print(f"{total.passed} passed, {total.failed} failed{skipped}")
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
