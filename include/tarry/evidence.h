@@ -19,8 +19,8 @@ enum evidence_kind {
 struct evidence {
 	uint32_t present; /* 1u << EVIDENCE_* */
 	struct addr client;
-	struct syn syn;	      /* syn, stack, family, mss, distance */
-	const char *label;    /* NULL: none; owned by the label table */
+	struct syn syn;	   /* syn, stack, family, mss, distance */
+	const char *label; /* NULL: none; owned by the label table */
 	uint8_t syn_retransmits;
 	bool early_talker;
 };

@@ -297,13 +297,18 @@ put_labels(struct metrics_text *t, const struct metrics_page *page,
 	}
 }
 
-/* `family_bucket{member,le="x"}` up to and including the space. */
+/* `family_sum{member} `, up to the number. */
 static void
 put_sample(struct metrics_text *t, const struct metrics_page *page,
 	   const struct row *row, size_t member, const char *suffix)
 {
-	put(t, "%s%s{", row->family, suffix);
-	put_member(t, page, row->dimension, member);
+	put(t, "%s%s", row->family, suffix);
+	if (row->dimension != NONE) {
+		put(t, "{");
+		put_member(t, page, row->dimension, member);
+		put(t, "}");
+	}
+	put(t, " ");
 }
 
 static void
@@ -321,7 +326,8 @@ put_buckets(struct metrics_text *t, const struct metrics_page *page,
 				 ->histograms[row->id][member]
 				 .buckets[b],
 			    memory_order_relaxed);
-		put_sample(t, page, row, member, "_bucket");
+		put(t, "%s_bucket{", row->family);
+		put_member(t, page, row->dimension, member);
 		put(t, "%sle=\"%s\"} %llu\n", row->dimension != NONE ? "," : "",
 		    b < bounds->count ? bounds->bounds[b].text : "+Inf",
 		    (unsigned long long)count);
@@ -331,9 +337,9 @@ put_buckets(struct metrics_text *t, const struct metrics_page *page,
 		    &page->threads[i]->histograms[row->id][member].sum_us,
 		    memory_order_relaxed);
 	put_sample(t, page, row, member, "_sum");
-	put(t, "} %.6f\n", (double)sum_us / 1e6);
+	put(t, "%.6f\n", (double)sum_us / 1e6);
 	put_sample(t, page, row, member, "_count");
-	put(t, "} %llu\n", (unsigned long long)count);
+	put(t, "%llu\n", (unsigned long long)count);
 }
 
 static void

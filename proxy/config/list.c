@@ -201,5 +201,10 @@ list_each(const struct tree *tree, const struct tree_section *section,
 	    .ctx = ctx,
 	};
 
+	if (*entry->value == '\0') {
+		tree_note(tree, REPORT_MISTAKE, section, entry,
+			  "is empty, expected at least one item");
+		return;
+	}
 	split(&w, entry->value, strlen(entry->value), entry, give_item_or_file);
 }

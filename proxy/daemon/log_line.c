@@ -19,7 +19,9 @@
 static size_t
 room(const struct log_line *l)
 {
-	return LOG_LINE_CAP - TAIL - l->len;
+	size_t most = LOG_LINE_CAP - TAIL;
+
+	return l->len < most ? most - l->len : 0;
 }
 
 static void

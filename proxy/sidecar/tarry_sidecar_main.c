@@ -235,6 +235,7 @@ run(struct sidecar *s, const struct sidecar_options *options,
 	else
 		stop(s, EXIT_FAILED);
 	(void)uv_run(&s->loop, UV_RUN_DEFAULT);
+	share_free(&s->share);
 	return s->exit_code;
 }
 
@@ -264,6 +265,5 @@ main(int argc, char **argv)
 		(void)uv_loop_close(&s.loop);
 	}
 	capture_close(s.capture);
-	share_free(&s.share);
 	return exit_code;
 }

@@ -57,8 +57,7 @@ greet_due(const struct run *r)
 static uint64_t
 said_ms(const struct run_reply *reply)
 {
-	return reply->verb == SMTP_GREETING ? reply->ready_ms
-					    : reply->start_ms;
+	return reply->verb == SMTP_GREETING ? reply->ready_ms : reply->start_ms;
 }
 
 /* When a reply is due by itself. */
@@ -112,7 +111,7 @@ check_drip(const struct run *r, const struct run_reply *reply, uint64_t due)
 	if (own == reply->ready_ms || reply->first_ms == 0 ||
 	    reply->first_ms >= r->disturbed_ms)
 		return;
-	if (reply->first_ms < least(own - least(own, drip), due))
+	if (reply->first_ms < due - least(due, drip))
 		world_breach("a byte left before the drip may begin");
 	if (due == own && own < r->disturbed_ms && reply->has_close_pieces)
 		world_breach("two pieces are nearer than the gap");
@@ -201,13 +200,15 @@ check_complete(const struct run *r)
 	const struct plan *plan = &p->plan;
 	const struct plan *again = &p->plan_again;
 
-	if (p->leaves_ms > 0 || p->closes_at >= 0 || p->refusals > 0 ||
-	    r->w.hang_ups > 0 || memcmp(p->greeting, "220", 3) != 0)
+	if (r->w.reason == REASON_FULL || p->leaves_ms > 0 ||
+	    p->closes_at >= 0 || p->refusals > 0 || r->w.hang_ups > 0 ||
+	    memcmp(p->greeting, "220", 3) != 0)
 		return;
 	if (r->w.reason == REASON_NO_SLOT ||
 	    r->w.reason == REASON_MTA_UNREACHABLE) {
 		if (r->w.claim_ms + p->lag_ms <
-		    r->w.s.opened_ms + least(plan->reply_cap_ms, again->reply_cap_ms))
+		    r->w.s.opened_ms +
+			least(plan->reply_cap_ms, again->reply_cap_ms))
 			world_breach("refused, but the MTA was there");
 		return;
 	}

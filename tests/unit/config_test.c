@@ -323,8 +323,7 @@ options_replace_the_file(void **state)
 	assert_non_null(
 	    strstr(text, "\nclient_address = none  ; command line\n"));
 	assert_non_null(strstr(text, "\nworkers = 1  ; built-in\n"));
-	assert_non_null(
-	    strstr(text, "\nerror = 2s  ; built-in default\n"));
+	assert_non_null(strstr(text, "\nerror = 2s  ; built-in default\n"));
 	free(text);
 	config_free(c);
 
