@@ -65,7 +65,7 @@ enum pattern_payload {
 };
 
 /*
- * One parsed pattern of any level; 96 bytes, copied by value. What a level
+ * One parsed pattern of any level; 92 bytes, copied by value. What a level
  * does not show is "any", so that matching need not ask for the level.
  */
 struct signature_pattern {

@@ -1,0 +1,199 @@
+/*
+ * Whole sessions: bytes of both sides, time steps and events, all chosen by
+ * the fuzzer. A breach of the contract (tests/sim/world.h), a hole in the
+ * state table, changed bytes or a leaked slot abort.
+ *
+ * Input: 10 bytes of plan, then operations: a byte whose low 4 bits say what,
+ * whose high 4 bits are its argument; `says` is followed by its bytes.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/world.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct world w;
+
+struct input {
+	const uint8_t *at;
+	size_t left;
+};
+
+static uint8_t
+take(struct input *in)
+{
+	if (in->left == 0)
+		return 0;
+	in->left--;
+	return *in->at++;
+}
+
+static struct plan
+take_plan(struct input *in)
+{
+	struct plan p;
+
+	memset(&p, 0, sizeof(p));
+	p.greet_ms = (uint16_t)(take(in) * 100);
+	p.reply_ms = (uint16_t)(take(in) * 50);
+	p.error_ms = (uint16_t)(take(in) * 50);
+	p.drip_ms = (uint16_t)(take(in) * 50);
+	p.reply_cap_ms = (uint16_t)(1000 + take(in) * 94);
+	p.data_reply_cap_ms = (uint16_t)(take(in) * 78);
+	p.patience_ms = (uint16_t)(take(in) * 40);
+	p.session_cap_ms = take(in) * 1000u;
+	p.class_id = take(in) & 1 ? 0 : PLAN_CLASS_PASS;
+	p.teaser = (take(in) & 1) != 0;
+	return p;
+}
+
+static void
+say(struct input *in, enum side side, size_t len)
+{
+	if (side == SIDE_MTA && !w.is_connected)
+		return;
+	if (w.in[side].fin)
+		return;
+	if (len == 15) /* a long one: a line repeated */
+		len = 15 + take(in) * 4u;
+	if (len > in->left)
+		len = in->left;
+	world_says(&w, side, in->at, len);
+	in->at += len;
+	in->left -= len;
+}
+
+static void
+pass_time(uint8_t arg)
+{
+	static const uint32_t steps[16] = {
+	    1,	  2,	5,    10,   50,	   100,	  200,	  300,
+	    1000, 2000, 5000, 9000, 20000, 60000, 300000, 900000};
+	uint64_t until = w.now_ms + steps[arg];
+	int wakes;
+
+	for (wakes = 0; world_deadline(&w) <= until && !w.has_ended; wakes++) {
+		if (wakes > 20000)
+			world_breach("wakes without end");
+		if (world_breach_text != NULL)
+			return;
+		if (world_deadline(&w) > w.now_ms)
+			w.now_ms = world_deadline(&w);
+		world_wake(&w);
+	}
+	w.now_ms = until;
+}
+
+static void
+shell(uint8_t arg)
+{
+	if (w.is_asking && (arg & 1) != 0)
+		world_event(&w, EVENT_GRANTED, SIDE_MTA, NULL);
+	if (w.is_dialling && (arg & 2) != 0)
+		world_event(&w, EVENT_MTA_CONNECTED, SIDE_MTA, NULL);
+	else if (w.is_dialling && (arg & 4) != 0)
+		world_event(&w, EVENT_MTA_FAILED, SIDE_MTA, NULL);
+	if (w.wants_flushed && (arg & 8) != 0)
+		world_event(&w, EVENT_FLUSHED, SIDE_CLIENT, NULL);
+}
+
+static void
+operate(struct input *in)
+{
+	uint8_t op = take(in);
+	uint8_t arg = op >> 4;
+	struct plan plan;
+
+	switch (op & 15) {
+	case 0:
+	case 1:
+	case 2:
+	case 3:
+		say(in, SIDE_CLIENT, arg);
+		break;
+	case 4:
+	case 5:
+	case 6:
+		say(in, SIDE_MTA, arg);
+		break;
+	case 7:
+	case 8:
+		pass_time(arg);
+		break;
+	case 9:
+	case 10:
+		shell(arg);
+		break;
+	case 11:
+		if (arg < 8)
+			world_shuts(&w, SIDE_CLIENT);
+		else if (w.is_connected)
+			world_shuts(&w, SIDE_MTA);
+		break;
+	case 12:
+		if (arg < 8)
+			world_event(&w, EVENT_ERROR, SIDE_CLIENT, NULL);
+		else if (w.is_connected)
+			world_event(&w, EVENT_ERROR, SIDE_MTA, NULL);
+		break;
+	case 13:
+		plan = take_plan(in);
+		world_event(&w, EVENT_REPLAN, SIDE_CLIENT, &plan);
+		break;
+	case 14:
+		world_event(&w, EVENT_RELEASED, SIDE_CLIENT, NULL);
+		break;
+	case 15:
+		world_event(&w,
+			    arg < 4   ? EVENT_GIVE_WAY
+			    : arg < 8 ? EVENT_DRAIN
+			    : arg < 9 ? EVENT_CUT
+				      : EVENT_WAKE,
+			    SIDE_CLIENT, NULL);
+		break;
+	}
+}
+
+static void
+check_stream(enum side from, enum side to)
+{
+	const struct world_stream *in = &w.in[from];
+	const struct world_output *out = &w.out[to];
+
+	if (out->len - out->ours != in->gone - in->dropped)
+		world_breach("bytes were lost or made up");
+	else if (w.reason != REASON_MTA_REFUSED &&
+		 w.s.reason != REASON_MTA_REFUSED && w.s.teaser_len == 0 &&
+		 memcmp(out->bytes + out->ours, in->in, out->len - out->ours))
+		world_breach("bytes were changed or reordered");
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = {data, size};
+	struct site site = {.name = "mx.example.org",
+			    .name_len = 14,
+			    .connect_timeout_ms = 10000,
+			    .drip_gap_ms = 200};
+	struct plan plan = take_plan(&in);
+
+	world_breach_text = NULL;
+	site.lead_ms = take(&in) * 10u;
+	site.client_address = (enum client_address)(take(&in) % 3);
+	site.pipeconnect = (take(&in) & 1) != 0;
+	world_open(&w, &site, &plan, 1);
+	while (in.left > 0 && !w.has_ended && world_breach_text == NULL)
+		operate(&in);
+	check_stream(SIDE_CLIENT, SIDE_MTA);
+	check_stream(SIDE_MTA, SIDE_CLIENT);
+	if (w.has_ended && w.reason == REASON_BUG)
+		world_breach("a hole in the state table");
+	if (world_breach_text != NULL) {
+		fprintf(stderr, "breach: %s\n", world_breach_text);
+		abort();
+	}
+	return 0;
+}
