@@ -78,6 +78,9 @@ lines(void **state)
 	     "a=b\n",
 	     "1:\xef\xbb\xbf"
 	     "a=b|"},
+	    {"BOM in a later line", "a=b\n\xef\xbb\xbf[s]\n",
+	     "1:a=b|!f:2: cannot be read, expected \"key = value\" or "
+	     "\"[section]\"|"},
 	    {"comments", "; c\n# d\n  ; e\n\n \t \na=b\n", "6:a=b|"},
 	    {"inline comment", "a = b ; c\n", "1:a = b|"},
 	    {"inline comment behind a tab", "a = b\t; c\n", "1:a = b|"},
