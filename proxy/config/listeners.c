@@ -39,7 +39,8 @@ is_ourselves(const struct addr *mta, const struct addr *a)
 {
 	if (mta->port != a->port)
 		return false;
-	return addr_same_ip(mta, a) || (is_any_ip(a) && is_loopback(mta));
+	return addr_same_ip(mta, a) ||
+	       (mta->family == a->family && is_any_ip(a) && is_loopback(mta));
 }
 
 static bool

@@ -23,7 +23,7 @@ struct worker;
 
 /* The fields are buffer.c's, but for the first three. */
 struct buffer {
-	uv_write_t write; /* one at a time, while in_flight > 0 */
+	uv_write_t write;  /* one at a time, while in_flight > 0 */
 	struct conn *conn; /* NULL: nobody wants it back */
 	struct worker *worker;
 	uint32_t start;

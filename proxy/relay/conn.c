@@ -244,8 +244,8 @@ step(struct conn *c, struct event *ev)
 	if (ev->kind == EVENT_BYTES)
 		stream_show(c, ev->side, ev);
 	session_step(&w->site, &c->session,
-		     c->leg != NULL ? &c->leg->leg : NULL, ev,
-		     uv_now(&w->loop), o);
+		     c->leg != NULL ? &c->leg->leg : NULL, ev, uv_now(&w->loop),
+		     o);
 	note_progress(c);
 	if (is_stuck(ev, o)) {
 		conn_end(c, REASON_BUG);
@@ -454,8 +454,8 @@ conn_accept(struct listener *from)
 
 	if (c == NULL)
 		return -ENOBUFS;
-	return start(c, uv_accept((uv_stream_t *)&from->tcp,
-				  (uv_stream_t *)&c->tcp));
+	return start(
+	    c, uv_accept((uv_stream_t *)&from->tcp, (uv_stream_t *)&c->tcp));
 }
 
 int

@@ -91,8 +91,7 @@ keep(struct conn *c, const struct syn_witness_result *r)
 	f->raw_len = r->raw_len;
 	memcpy(f->raw, r->raw, r->raw_len);
 	if (r->is_conflict)
-		metrics_add(c->worker->options.metrics, METRIC_SYN_CONFLICT,
-			    1);
+		metrics_add(c->worker->options.metrics, METRIC_SYN_CONFLICT, 1);
 }
 
 /* One look at the witnesses; kernel_len 0 at all but the first. */

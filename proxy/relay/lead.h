@@ -16,7 +16,8 @@ struct lead {
 	uint32_t count; /* all that ever were */
 };
 
-/* Adds a time and returns the lead now: LEAD_FIRST_MS until there are enough. */
+/* Adds a time and returns the lead now: LEAD_FIRST_MS until there are enough.
+ */
 uint32_t lead_add(struct lead *l, uint32_t ms);
 
 #endif

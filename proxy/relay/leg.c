@@ -46,8 +46,7 @@ count_failure(struct worker *w, int error)
 static void
 on_connect(uv_connect_t *request, int status)
 {
-	struct leg_seat *seat =
-	    container_of(request, struct leg_seat, request);
+	struct leg_seat *seat = container_of(request, struct leg_seat, request);
 	struct worker *w = seat->worker;
 	struct conn *c = seat->conn;
 
@@ -59,8 +58,7 @@ on_connect(uv_connect_t *request, int status)
 	} else {
 		seat->is_connected = true;
 		metrics_time(w->options.metrics, METRIC_HISTOGRAM_MTA_CONNECT,
-			     (uv_now(&w->loop) - seat->dialled_ms) *
-				 US_PER_MS);
+			     (uv_now(&w->loop) - seat->dialled_ms) * US_PER_MS);
 		conn_event(c, EVENT_MTA_CONNECTED, SIDE_CLIENT);
 	}
 	conn_run(c);

@@ -25,9 +25,9 @@ struct option {
 
 /* Accepted sockets inherit TCP_NODELAY and TCP_SAVE_SYN. */
 static const struct option options[] = {
-    {SOL_SOCKET,	 SO_REUSEADDR, "SO_REUSEADDR"},
-    {SOL_SOCKET,	 SO_REUSEPORT, "SO_REUSEPORT"},
-    {IPPROTO_TCP, TCP_NODELAY,	"TCP_NODELAY" },
+    {SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR"},
+    {SOL_SOCKET, SO_REUSEPORT, "SO_REUSEPORT"},
+    {IPPROTO_TCP, TCP_NODELAY, "TCP_NODELAY"},
 };
 
 static int
@@ -53,8 +53,8 @@ set_options(int fd, const struct addr *address, bool saves_syn)
 		error = set_option(fd, options[i].level, options[i].name,
 				   options[i].text);
 	if (error == 0 && address->family == 6)
-		error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY,
-				   "IPV6_V6ONLY");
+		error =
+		    set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY");
 	/* A kernel without it is no reason not to serve: one witness less. */
 	if (error == 0 && saves_syn)
 		(void)set_option(fd, IPPROTO_TCP, OPTION_SAVE_SYN,

@@ -221,8 +221,8 @@ got_reply(struct mta_probe *p)
 		mta_probe_name(text, len, p->name, sizeof(p->name));
 		go(p, PROBE_SILENCE, SILENCE_MS);
 	} else if (p->step == PROBE_EHLO && code != 421) {
-		p->pipeconnect = mta_probe_has_keyword(text, len,
-						       "PIPECONNECT");
+		p->pipeconnect =
+		    mta_probe_has_keyword(text, len, "PIPECONNECT");
 		go(p, PROBE_QUIT, REPLY_MS);
 		send_text(p, "QUIT\r\n", 6);
 	} else if (p->step == PROBE_QUIT && code == 221) {

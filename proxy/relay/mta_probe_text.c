@@ -13,11 +13,7 @@
 #define CODE_LEN 4
 
 static const char *const step_names[] = {
-    "the connection",
-    "silence",
-    "EHLO",
-    "QUIT",
-    "QUIT",
+    "the connection", "silence", "EHLO", "QUIT", "QUIT",
 };
 
 const char *

@@ -435,8 +435,7 @@ stream_alloc(struct conn *c, enum side side, uv_buf_t *buf)
 	} else if (w->buffers.cap - w->buffers.used <= WORKER_BUFFERS_RESERVE) {
 		room = 0;
 	}
-	*buf = uv_buf_init((char *)at,
-			   (unsigned)read_limit(c, side, room));
+	*buf = uv_buf_init((char *)at, (unsigned)read_limit(c, side, room));
 }
 
 void
@@ -479,7 +478,6 @@ stream_check(struct conn *c, enum side side)
 	if (st->has_ended || ioctl(fd, FIONREAD, &unread) != 0 || unread > 0)
 		return;
 	st->has_ended = true;
-	conn_event(c,
-		   info.tcpi_state == STATE_CLOSE ? EVENT_ERROR : EVENT_FIN,
+	conn_event(c, info.tcpi_state == STATE_CLOSE ? EVENT_ERROR : EVENT_FIN,
 		   side);
 }

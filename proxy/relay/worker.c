@@ -142,8 +142,8 @@ void
 worker_arm(struct worker *w, uint64_t deadline_ms)
 {
 	uint64_t now_ms = uv_now(&w->loop);
-	uint64_t at = (deadline_ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS *
-		      WHEEL_TICK_MS;
+	uint64_t at =
+	    (deadline_ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS * WHEEL_TICK_MS;
 
 	if (at >= w->timer_ms)
 		return;

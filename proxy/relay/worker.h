@@ -25,8 +25,8 @@ struct worker;
 
 /* What a worker tells its owner; see worker_options.notice. */
 enum worker_notice {
-	WORKER_DRAINED,	     /* draining, and no session is left */
-	WORKER_RULES_TAKEN   /* the rules of before are no longer read */
+	WORKER_DRAINED,	   /* draining, and no session is left */
+	WORKER_RULES_TAKEN /* the rules of before are no longer read */
 };
 
 typedef void worker_notice_fn(void *ctx, uint32_t worker,
@@ -39,7 +39,7 @@ struct worker_rules {
 };
 
 struct worker_options {
-	uint32_t id; /* 0 .. workers - 1 */
+	uint32_t id;	/* 0 .. workers - 1 */
 	uint32_t seats; /* sessions at once; config_max_sessions() / workers */
 	/* Borrowed until worker_free(), or until replaced and let go. */
 	struct worker_rules rules;
@@ -54,7 +54,7 @@ struct worker_options {
 
 /* What the MTA test session found; see mta_probe.h. */
 struct worker_mta {
-	bool is_ready;	  /* false: every dial fails at once */
+	bool is_ready; /* false: every dial fails at once */
 	bool pipeconnect;
 	const char *name; /* for our own lines; copied; 1..255 bytes */
 };

@@ -28,8 +28,8 @@ static struct pools
 pools_of(const struct worker_options *o)
 {
 	uint32_t slots = o->rules.config->mta.max_connections;
-	uint32_t early = o->seats < EARLY_BUFFERS_MAX ? o->seats
-						      : EARLY_BUFFERS_MAX;
+	uint32_t early =
+	    o->seats < EARLY_BUFFERS_MAX ? o->seats : EARLY_BUFFERS_MAX;
 
 	return (struct pools){
 	    .seats = o->seats,
@@ -47,8 +47,8 @@ take_slabs(struct worker *w)
 	if (error == 0)
 		error = slab_init(&w->legs, sizeof(struct leg_seat), p.legs);
 	if (error == 0)
-		error = slab_init(&w->buffers, sizeof(struct buffer),
-				  p.buffers);
+		error =
+		    slab_init(&w->buffers, sizeof(struct buffer), p.buffers);
 	return error;
 }
 

@@ -61,7 +61,7 @@ struct worker {
 	uv_prepare_t prepare;
 	uv_idle_t idle;
 	uv_idle_cb on_idle;
-	uv_timer_t timer; /* the wheel's */
+	uv_timer_t timer;  /* the wheel's */
 	uint64_t timer_ms; /* when it fires; WHEEL_NEVER: not */
 
 	struct listener *listeners;

@@ -144,7 +144,7 @@ values_arrive(void **state)
 	struct config *c = load_good(
 	    "[tarry]\nmax_sessions = 500\nname = mx.example.org\n"
 	    "drain_timeout = 1500ms\n"
-	    "[listen a]\naddress = 127.0.0.1:25, [::1]:0\n"
+	    "[listen a]\naddress = 127.0.0.1:25, [::1]:0, [::1]:0\n"
 	    "[listen b]\naddress = 127.0.0.1:26\naddress = 127.0.0.1:27\n"
 	    "[mta]\naddress = [2001:db8::1]:26\nclient_address = none\n"
 	    "max_connections = 7\nconnect_timeout = 3s\npatience = 2s\n"
@@ -160,7 +160,7 @@ values_arrive(void **state)
 	assert_int_equal(c->drain_timeout_ms, 1500);
 	assert_int_equal(c->listeners_count, 2);
 	assert_string_equal(c->listeners[0].name, "a");
-	assert_int_equal(c->listeners[0].addresses_count, 2);
+	assert_int_equal(c->listeners[0].addresses_count, 3);
 	assert_int_equal(c->listeners[0].addresses[1].family, 6);
 	assert_int_equal(c->listeners[0].addresses[1].port, 0);
 	assert_int_equal(c->listeners[1].addresses_count, 2);
@@ -184,6 +184,19 @@ values_arrive(void **state)
 	assert_int_equal(c->log.addresses, CONFIG_LOG_NONE);
 	assert_int_equal(c->policy.rules_count, 0);
 	config_free(c);
+}
+
+/* What looks like a loop and is none. */
+static void
+mta_on_the_same_port(void **state)
+{
+	(void)state;
+	config_free(load_good("[listen x]\naddress = 0.0.0.0:25\n"
+			      "[mta]\naddress = 192.0.2.1:25\n"));
+	config_free(load_good("[listen x]\naddress = [::]:25\n"
+			      "[mta]\naddress = 127.0.0.1:25\n"));
+	config_free(load_good("[listen x]\naddress = 127.0.0.2:25\n"
+			      "[mta]\naddress = 127.0.0.1:25\n"));
 }
 
 static void
@@ -739,6 +752,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(mistakes_are_told),
 	    cmocka_unit_test(values_arrive),
+	    cmocka_unit_test(mta_on_the_same_port),
 	    cmocka_unit_test(choices_are_in_the_order_of_their_enums),
 	    cmocka_unit_test(rules_arrive),
 	    cmocka_unit_test(lists_from_files),
