@@ -48,7 +48,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 all: $(PROGRAMS:%=$(BUILD)/%)
 
 # A row of a test's table names only what it is about.
-$(BUILD)/tests/%.o: WARN += -Wno-missing-field-initializers
+$(BUILD)/tests/%.o: OUR_CFLAGS += -Wno-missing-field-initializers
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(COMPILE) -c -o $@ $<
