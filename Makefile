@@ -93,13 +93,14 @@ $(BUILD)/tests/tools/syn_text: \
 	$(LINK) $(call PKG,--libs,libpcap)
 tests: $(BUILD)/tests/tools/syn_text
 
-# What a person calls.
+# What a person calls. Debian's own Python is the one with pytest.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 TESTS := $(UNIT)
 tests: $(TESTS) all
 test check: deps-test
-	python3 tools/test.py $(BUILD)
+	$(PYTHON) tools/test.py $(BUILD)
 lint: deps-test
-	python3 tools/lint.py $(BUILD)
+	$(PYTHON) tools/lint.py $(BUILD)
 run: deps
 	$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) MTA='$(MTA)' LISTEN='$(LISTEN)' MODE='$(MODE)' \
@@ -131,7 +132,7 @@ $(FUZZERS:%=$(BUILD)/tests/fuzz/%): %: %.o $(BUILD)/libtarryd.a \
 memcheck: deps-test
 	$(MAKE) all
 	TARRY_BUILD=$(BUILD) TARRY_WRAP="valgrind -q --error-exitcode=99 \
-	  --leak-check=full" python3 -m pytest -q tests/e2e
+	  --leak-check=full" $(PYTHON) -m pytest -q tests/e2e
 
 FORMATTED := $(wildcard include/tarry/*.h shaping/*.[ch] proxy/*/*.[ch] \
 	tests/*/*.[ch])

@@ -63,7 +63,7 @@ class Program:
             return found
         return wait_until(look, f"{pattern!r} in {self.log_path}", seconds)
 
-    def signal(self, number):
+    def send_signal(self, number):
         self.process.send_signal(number)
 
     def wait(self, seconds=DEADLINE):
@@ -73,7 +73,7 @@ class Program:
     def stop(self, number=signal.SIGTERM):
         """Ends it, by force if it must be; returns the exit status."""
         if self.process.poll() is None:
-            self.signal(number)
+            self.send_signal(number)
             try:
                 self.process.wait(DEADLINE)
             except subprocess.TimeoutExpired:

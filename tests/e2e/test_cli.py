@@ -92,7 +92,7 @@ def test_term_drains_and_exits_0(start_tarryd, start_sink):
     tarryd = start_tarryd(start_sink().port).wait_ready()
     with tarryd.connect() as client:
         assert client.line().startswith(b"220-")  # the rest comes after 3 s
-        tarryd.signal(signal.SIGTERM)
+        tarryd.send_signal(signal.SIGTERM)
         tarryd.wait_log("SIGTERM: no new clients")
         assert client.line().startswith(b"220 ")
         assert tarryd.process.poll() is None
@@ -107,7 +107,7 @@ def test_drain_is_cut_after_its_time(start_tarryd, start_sink):
         start_sink().port, tarry__drain_timeout="100ms").wait_ready()
     with tarryd.connect() as client:
         client.line()
-        tarryd.signal(signal.SIGTERM)
+        tarryd.send_signal(signal.SIGTERM)
         assert tarryd.wait() == 0
         assert "drain_timeout is over" in tarryd.log
         assert "reason=drained" in tarryd.log
@@ -117,16 +117,16 @@ def test_second_signal_exits_now(start_tarryd, start_sink):
     tarryd = start_tarryd(start_sink().port).wait_ready()
     with tarryd.connect() as client:
         client.line()
-        tarryd.signal(signal.SIGINT)
+        tarryd.send_signal(signal.SIGINT)
         tarryd.wait_log("SIGINT: no new clients")
-        tarryd.signal(signal.SIGINT)
+        tarryd.send_signal(signal.SIGINT)
         assert tarryd.wait() == 0
         assert "second signal" in tarryd.log
 
 
 def test_hup_says_that_reload_is_not_built(start_tarryd, start_sink):
     tarryd = start_tarryd(start_sink().port).wait_ready()
-    tarryd.signal(signal.SIGHUP)
+    tarryd.send_signal(signal.SIGHUP)
     tarryd.wait_log("SIGHUP: reloading is not built yet")
     with tarryd.connect() as client:
         assert send_mail(client)[-1].startswith("221")

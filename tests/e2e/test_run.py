@@ -55,7 +55,7 @@ def test_the_script_alone_is_ended(start_run):
     """As a service manager does it: TERM to the one process."""
     run = start_run()
     run.wait_log("stop it")
-    run.signal(signal.SIGTERM)
+    run.send_signal(signal.SIGTERM)
     assert run.wait() == 0
     wait_until(lambda: not members(run.process.pid), "all programs to end")
 

@@ -1,0 +1,548 @@
+/* Two witnesses: the decision table, row by row, and what is spent. */
+#include "syn_table_rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "tarry/syn_witness.h"
+
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+#define PORT 40001
+/* When the rows' connection is accepted. */
+#define ACCEPT (T0 + 500 * S)
+
+/* What the kernel hands out. */
+enum kernel_copy { EMPTY, REAL, MADE_UP, BROKEN, TOO_LONG };
+
+static const struct packet ordinary = {"ordinary", 64,		DF,	   7,
+				       1024,	   LINUX("07"), .isn = 100};
+static const struct packet made_up = {"made up", 64,	     DF,      0, 1024,
+				      MSS_1460,	 .isn = 100, .ack = 1};
+
+struct bench {
+	struct rig rig;
+	struct syn_witness memory;
+	struct syn_reader none;
+};
+
+static void
+bench_open(struct bench *b)
+{
+	memset(b, 0, sizeof(*b));
+	rig_open(&b->rig, 64);
+	syn_witness_init(&b->memory, 42);
+}
+
+static void
+bench_close(struct bench *b)
+{
+	rig_close(&b->rig);
+}
+
+/* The sidecar sees a SYN with that ISN. */
+static void
+see(struct bench *b, uint32_t isn, uint64_t at_ns)
+{
+	struct packet p = ordinary;
+
+	p.isn = isn;
+	rig_put(&b->rig, &p, PORT, at_ns);
+}
+
+static size_t
+kernel_bytes(enum kernel_copy kind, uint32_t isn, uint8_t raw[PACKET_CAP])
+{
+	struct packet p = kind == MADE_UP ? made_up : ordinary;
+	struct syn syn;
+	size_t len;
+
+	if (kind == EMPTY)
+		return 0;
+	p.isn = isn;
+	len = rig_syn(&p, PORT, raw, &syn);
+	if (kind == BROKEN)
+		return len - 1;
+	return kind == TOO_LONG ? SYN_RAW_CAP + 1 : len;
+}
+
+struct ask {
+	enum kernel_copy kernel;
+	uint32_t isn; /* the kernel's */
+	uint64_t accepted_ns;
+	uint64_t now_ns; /* 0: accepted_ns */
+	unsigned int looks_done;
+	uint16_t port; /* 0: PORT */
+	bool has_no_sidecar;
+	bool is_redirected;
+};
+
+static struct syn_witness_result
+decide(struct bench *b, const struct ask *ask)
+{
+	uint8_t raw[PACKET_CAP];
+	const struct addr client = rig_client(ask->port ? ask->port : PORT);
+	const struct addr local = rig_local(25);
+	const struct syn_witness_case look = {
+	    .reader = ask->has_no_sidecar ? &b->none : &b->rig.reader,
+	    .client = &client,
+	    .local = ask->is_redirected ? NULL : &local,
+	    .kernel = raw,
+	    .kernel_len = kernel_bytes(ask->kernel, ask->isn, raw),
+	    .accepted_ns = ask->accepted_ns,
+	    .now_ns = ask->now_ns ? ask->now_ns : ask->accepted_ns,
+	    .looks_done = ask->looks_done,
+	};
+	struct syn_witness_result result;
+
+	syn_table_beat(b->rig.table, look.now_ns);
+	syn_witness_decide(&b->memory, &look, &result);
+	return result;
+}
+
+/* An accept at a time, with the kernel's copy; the source must be that. */
+static void
+accept_at(struct bench *b, uint64_t at_ns, enum kernel_copy kernel,
+	  uint32_t isn, enum syn_witness_source want)
+{
+	const struct ask ask = {kernel, isn, .accepted_ns = at_ns};
+	const struct syn_witness_result r = decide(b, &ask);
+
+	if (r.source != want)
+		fail_msg("at %llu ms: %s, want %s",
+			 (unsigned long long)(at_ns - T0) / MS,
+			 syn_witness_source_name(r.source),
+			 syn_witness_source_name(want));
+}
+
+/*
+ * The design's table. The sidecar saw `isn` (0: nothing) that long before the
+ * accept, and again at newest_ms before it (0: not again).
+ */
+static const struct {
+	const char *label;
+	uint32_t isn;
+	uint64_t age_ms;
+	uint64_t newest_ms;
+	enum kernel_copy kernel;
+	uint32_t kernel_isn;
+	bool is_spent; /* an accept before this one used it */
+	enum syn_witness_source want;
+	bool want_conflict;
+	bool want_stale;
+	bool want_made_up;
+} rows[] = {
+    /* there; same ISN */
+    {"same ISN", 5, 10, 0, REAL, 5, false, SYN_WITNESS_SIDECAR_CONFIRMED},
+    {"same ISN, old", 5, 60000, 0, REAL, 5, false,
+     SYN_WITNESS_SIDECAR_CONFIRMED},
+    {"same ISN, spent", 5, 10, 0, REAL, 5, true, SYN_WITNESS_KERNEL},
+    /* there; other ISN */
+    {"other ISN", 5, 10, 0, REAL, 6, false, SYN_WITNESS_KERNEL, true},
+    {"other ISN, spent", 5, 10, 0, REAL, 6, true, SYN_WITNESS_KERNEL, true},
+    /* there, not yet used; empty or made up */
+    {"cookies", 5, 10, 0, EMPTY, 0, false, SYN_WITNESS_SIDECAR},
+    {"cookies, at the very accept", 5, 0, 0, EMPTY, 0, false,
+     SYN_WITNESS_SIDECAR},
+    {"cookies, 2999 ms", 5, 2999, 0, EMPTY, 0, false, SYN_WITNESS_SIDECAR},
+    {"cookies, 3 s", 5, 3000, 0, EMPTY, 0, false, SYN_WITNESS_LATER, false,
+     true},
+    {"cookies, sent again", 5, 4000, 2999, EMPTY, 0, false,
+     SYN_WITNESS_SIDECAR},
+    {"cookies, sent again, 63.999 s", 5, 64999, 63999, EMPTY, 0, false,
+     SYN_WITNESS_SIDECAR},
+    {"cookies, sent again, 64 s", 5, 65000, 64000, EMPTY, 0, false,
+     SYN_WITNESS_LATER, false, true},
+    {"SYNPROXY", 5, 10, 0, MADE_UP, 6, false, SYN_WITNESS_SIDECAR, false, false,
+     true},
+    {"SYNPROXY, same ISN", 5, 10, 0, MADE_UP, 5, false, SYN_WITNESS_SIDECAR,
+     false, false, true},
+    {"SYNPROXY, old", 5, 3000, 0, MADE_UP, 5, false, SYN_WITNESS_LATER, false,
+     true, true},
+    {"broken copy", 5, 10, 0, BROKEN, 5, false, SYN_WITNESS_SIDECAR},
+    {"copy too long to keep", 5, 10, 0, TOO_LONG, 5, false,
+     SYN_WITNESS_SIDECAR},
+    /* missing or used; real */
+    {"sidecar late", 0, 0, 0, REAL, 6, false, SYN_WITNESS_KERNEL},
+    /* missing or used; empty or made up */
+    {"nobody", 0, 0, 0, EMPTY, 0, false, SYN_WITNESS_LATER},
+    {"nobody but a SYNPROXY", 0, 0, 0, MADE_UP, 6, false, SYN_WITNESS_LATER,
+     false, false, true},
+    {"cookies, spent", 5, 10, 0, EMPTY, 0, true, SYN_WITNESS_LATER},
+    {"SYNPROXY, spent", 5, 10, 0, MADE_UP, 5, true, SYN_WITNESS_LATER, false,
+     false, true},
+};
+
+static void
+check_row(struct bench *b, size_t i)
+{
+	const char *label = rows[i].label;
+	const struct ask ask = {rows[i].kernel, rows[i].kernel_isn,
+				.accepted_ns = ACCEPT};
+	struct syn_witness_result r;
+	bool has_bytes;
+
+	if (rows[i].isn != 0)
+		see(b, rows[i].isn, ACCEPT - rows[i].age_ms * MS);
+	if (rows[i].newest_ms != 0)
+		see(b, rows[i].isn, ACCEPT - rows[i].newest_ms * MS);
+	if (rows[i].is_spent)
+		accept_at(b, ACCEPT - MS, EMPTY, 0, SYN_WITNESS_SIDECAR);
+	r = decide(b, &ask);
+	has_bytes = rows[i].want != SYN_WITNESS_LATER;
+	if (r.source != rows[i].want)
+		fail_msg("%s: %s, want %s", label,
+			 syn_witness_source_name(r.source),
+			 syn_witness_source_name(rows[i].want));
+	if (r.is_conflict != rows[i].want_conflict ||
+	    r.is_stale != rows[i].want_stale ||
+	    r.is_made_up != rows[i].want_made_up)
+		fail_msg("%s: conflict %d, stale %d, made up %d", label,
+			 r.is_conflict, r.is_stale, r.is_made_up);
+	if (has_bytes != (r.raw_len > 0))
+		fail_msg("%s: %d bytes", label, r.raw_len);
+	if (has_bytes &&
+	    r.syn.isn != (r.source == SYN_WITNESS_KERNEL ? rows[i].kernel_isn
+							 : rows[i].isn))
+		fail_msg("%s: ISN %u", label, r.syn.isn);
+	if (r.source >= SYN_WITNESS_SIDECAR &&
+	    r.retransmits != (rows[i].newest_ms != 0))
+		fail_msg("%s: %d retransmits", label, r.retransmits);
+}
+
+static void
+design_table(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		static struct bench b;
+
+		bench_open(&b);
+		check_row(&b, i);
+		bench_close(&b);
+	}
+}
+
+static void
+bytes_are_those_of_the_witness(void **state)
+{
+	static struct bench b;
+	const struct ask confirmed = {REAL, 5, .accepted_ns = ACCEPT};
+	const struct ask kernel = {REAL, 6, .accepted_ns = ACCEPT + S};
+	uint8_t raw[PACKET_CAP];
+	struct syn_witness_result r;
+
+	(void)state;
+	bench_open(&b);
+	see(&b, 5, ACCEPT - 1500 * MS);
+	see(&b, 5, ACCEPT - 500 * MS);
+	r = decide(&b, &confirmed);
+	assert_int_equal(r.raw_len, kernel_bytes(REAL, 5, raw));
+	assert_memory_equal(r.raw, raw, r.raw_len);
+	assert_int_equal(r.retransmits, 1);
+	assert_int_equal(r.first_gap_ms, 1000);
+	r = decide(&b, &kernel);
+	assert_int_equal(r.raw_len, kernel_bytes(REAL, 6, raw));
+	assert_memory_equal(r.raw, raw, r.raw_len);
+	assert_int_equal(r.retransmits, 0);
+	assert_int_equal(r.first_gap_ms, 0);
+	bench_close(&b);
+}
+
+/* Looks at 1 .. 1000 ms after accept, then never more. */
+static void
+looks_again_eight_times(void **state)
+{
+	static const uint32_t want_ms[] = {1, 5, 20, 50, 100, 250, 500, 1000};
+	static struct bench b;
+	struct ask ask = {EMPTY, 0, .accepted_ns = ACCEPT, .now_ns = ACCEPT};
+	struct syn_witness_result r;
+
+	(void)state;
+	bench_open(&b);
+	for (ask.looks_done = 0; ask.looks_done < 8; ask.looks_done++) {
+		r = decide(&b, &ask);
+		assert_int_equal(r.source, SYN_WITNESS_LATER);
+		assert_int_equal(r.look_again_ms, want_ms[ask.looks_done]);
+		ask.now_ns = ACCEPT + r.look_again_ms * MS;
+	}
+	r = decide(&b, &ask);
+	assert_int_equal(r.source, SYN_WITNESS_NONE);
+	assert_int_equal(r.raw_len, 0);
+	bench_close(&b);
+}
+
+static void
+found_at_a_later_look(void **state)
+{
+	static struct bench b;
+	struct ask ask = {EMPTY, 0, .accepted_ns = ACCEPT};
+
+	(void)state;
+	bench_open(&b);
+	assert_int_equal(decide(&b, &ask).source, SYN_WITNESS_LATER);
+	see(&b, 5, ACCEPT - 1);
+	ask.now_ns = ACCEPT + 50 * MS;
+	ask.looks_done = 4;
+	assert_int_equal(decide(&b, &ask).source, SYN_WITNESS_SIDECAR);
+	bench_close(&b);
+}
+
+/* Without a sidecar that lives there is nothing to wait for. */
+static void
+nobody_to_wait_for(void **state)
+{
+	static struct bench b;
+	struct ask ask = {EMPTY, 0, .accepted_ns = ACCEPT};
+	const struct addr client = rig_client(PORT);
+	struct syn_witness_case look = {.reader = &b.rig.reader,
+					.client = &client,
+					.accepted_ns = ACCEPT,
+					.now_ns = ACCEPT};
+	struct syn_witness_result r;
+
+	(void)state;
+	bench_open(&b);
+	ask.has_no_sidecar = true;
+	assert_int_equal(decide(&b, &ask).source, SYN_WITNESS_NONE);
+	ask.kernel = REAL;
+	ask.accepted_ns++;
+	assert_int_equal(decide(&b, &ask).source, SYN_WITNESS_KERNEL);
+	syn_table_beat(b.rig.table, ACCEPT - 2 * S - 1);
+	syn_witness_decide(&b.memory, &look, &r);
+	assert_int_equal(r.source, SYN_WITNESS_NONE);
+	/* Stopped, but it saw this SYN before. */
+	see(&b, 5, ACCEPT + S);
+	look.accepted_ns = look.now_ns = ACCEPT + 2 * S;
+	syn_witness_decide(&b.memory, &look, &r);
+	assert_int_equal(r.source, SYN_WITNESS_SIDECAR);
+	bench_close(&b);
+}
+
+/*
+ * The same client address and port again within a second. Whatever was used
+ * for the first connection, its SYN is never taken for the second one's.
+ */
+static void
+reused_port_never_gets_the_old_syn(void **state)
+{
+	static const struct {
+		enum kernel_copy kernel; /* at the first accept */
+		bool is_late;		 /* the entry comes after it */
+		enum syn_witness_source want;
+	} first[] = {
+	    {EMPTY, false, SYN_WITNESS_SIDECAR},
+	    {REAL, false, SYN_WITNESS_SIDECAR_CONFIRMED},
+	    {REAL, true, SYN_WITNESS_KERNEL},
+	    {EMPTY, true, SYN_WITNESS_LATER},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(first); i++) {
+		static struct bench b;
+
+		bench_open(&b);
+		if (!first[i].is_late)
+			see(&b, 5, T0 + 10 * MS);
+		accept_at(&b, T0 + 20 * MS, first[i].kernel, 5, first[i].want);
+		if (first[i].is_late)
+			see(&b, 5, T0 + 10 * MS);
+		/* Its own SYN was lost, or is late too. */
+		accept_at(&b, T0 + 500 * MS, EMPTY, 0, SYN_WITNESS_LATER);
+		see(&b, 6, T0 + 490 * MS);
+		accept_at(&b, T0 + 900 * MS, EMPTY, 0, SYN_WITNESS_LATER);
+		see(&b, 7, T0 + 950 * MS);
+		accept_at(&b, T0 + 960 * MS, EMPTY, 0, SYN_WITNESS_SIDECAR);
+		accept_at(&b, T0 + 970 * MS, REAL, 7, SYN_WITNESS_KERNEL);
+		bench_close(&b);
+	}
+}
+
+/* A late copy of a used SYN that is put in anew is spent as well. */
+static void
+used_isn_is_spent(void **state)
+{
+	static struct bench b;
+
+	(void)state;
+	bench_open(&b);
+	accept_at(&b, T0 + 20 * MS, REAL, 5, SYN_WITNESS_KERNEL);
+	see(&b, 5, T0 + 30 * MS);
+	accept_at(&b, T0 + 500 * MS, EMPTY, 0, SYN_WITNESS_LATER);
+	bench_close(&b);
+}
+
+/* A later look must not take the SYN of the connection that came after. */
+static void
+later_look_gets_no_newer_syn(void **state)
+{
+	static struct bench b;
+	struct ask old = {EMPTY, 0, .accepted_ns = T0, .looks_done = 5};
+
+	(void)state;
+	bench_open(&b);
+	accept_at(&b, T0, EMPTY, 0, SYN_WITNESS_LATER);
+	see(&b, 6, T0 + 50 * MS);
+	old.now_ns = T0 + 60 * MS;
+	assert_int_equal(decide(&b, &old).source, SYN_WITNESS_LATER);
+	accept_at(&b, T0 + 70 * MS, EMPTY, 0, SYN_WITNESS_SIDECAR);
+	/* Its addresses were accepted anew: the old one may stop looking. */
+	old.now_ns = T0 + 100 * MS;
+	assert_int_equal(decide(&b, &old).source, SYN_WITNESS_NONE);
+	bench_close(&b);
+}
+
+/*
+ * More connections than are remembered, then one of them again, with the
+ * sidecar showing its old SYN: forgotten or not, it is not taken.
+ */
+static void
+forgetting_is_safe(void **state)
+{
+	static struct bench b;
+	struct ask other = {REAL, 1, .accepted_ns = T0 + 20 * MS};
+
+	(void)state;
+	bench_open(&b);
+	accept_at(&b, other.accepted_ns, REAL, 5, SYN_WITNESS_KERNEL);
+	for (uint16_t port = 1; port < 30000; port++) {
+		other.port = port;
+		other.accepted_ns += 1000;
+		(void)decide(&b, &other);
+	}
+	see(&b, 5, T0 + 10 * MS);
+	accept_at(&b, T0 + 900 * MS, EMPTY, 0, SYN_WITNESS_LATER);
+	bench_close(&b);
+}
+
+/* A newer SYN is taken all the same, for clients never seen before too. */
+static void
+forgetting_costs_only_old_syns(void **state)
+{
+	static struct bench b;
+	struct ask other = {REAL, 1, .accepted_ns = T0};
+
+	(void)state;
+	bench_open(&b);
+	for (uint16_t port = 1; port < 30000; port++) {
+		other.port = port;
+		other.accepted_ns += 1000;
+		(void)decide(&b, &other);
+	}
+	see(&b, 5, T0 + 100 * MS);
+	accept_at(&b, T0 + 110 * MS, EMPTY, 0, SYN_WITNESS_SIDECAR);
+	bench_close(&b);
+}
+
+/* A look of an accept that was forgotten meanwhile finds nothing. */
+static void
+forgotten_accept_gives_up(void **state)
+{
+	static struct bench b;
+	struct ask other = {REAL, 1, .accepted_ns = T0};
+	struct ask late = {EMPTY, 0, .accepted_ns = T0, .looks_done = 8};
+
+	(void)state;
+	bench_open(&b);
+	accept_at(&b, T0, EMPTY, 0, SYN_WITNESS_LATER);
+	for (uint16_t port = 1; port < 30000; port++) {
+		other.port = port;
+		other.accepted_ns += 1000;
+		(void)decide(&b, &other);
+	}
+	see(&b, 5, T0 - MS);
+	late.now_ns = T0 + S;
+	assert_int_equal(decide(&b, &late).source, SYN_WITNESS_NONE);
+	bench_close(&b);
+}
+
+/* Reached by redirection: the table knows another destination. */
+static void
+redirection_compares_no_destination(void **state)
+{
+	static struct bench b;
+	struct ask ask = {EMPTY, 0, .accepted_ns = T0 + S};
+	struct packet p = ordinary;
+	uint8_t raw[PACKET_CAP];
+	struct syn syn;
+	size_t len;
+
+	(void)state;
+	bench_open(&b);
+	len = rig_syn(&p, PORT, raw, &syn);
+	put16(raw + 22, 2525);
+	assert_true(syn_parse(&syn, raw, len) > 0);
+	syn_table_put(b.rig.table, &syn, raw, len, T0 + S - MS);
+	assert_int_equal(decide(&b, &ask).source, SYN_WITNESS_LATER);
+	ask.is_redirected = true;
+	assert_int_equal(decide(&b, &ask).source, SYN_WITNESS_SIDECAR);
+	ask.accepted_ns++;
+	assert_int_equal(decide(&b, &ask).source, SYN_WITNESS_LATER);
+	bench_close(&b);
+}
+
+/* An entry whose bytes are no SYN, or of another ISN, is none. */
+static void
+lying_entry_is_none(void **state)
+{
+	static const struct {
+		size_t at;
+		uint8_t value;
+	} lies[] = {
+	    {33, 0x12}, /* SYN and ACK */
+	    {27, 0x99}, /* the ISN */
+	    {32, 0x40}, /* the data offset */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(lies); i++) {
+		static struct bench b;
+		const struct ask ask = {EMPTY, 0, .accepted_ns = T0 + S};
+
+		bench_open(&b);
+		see(&b, 5, T0 + S - MS);
+		for (size_t k = 0; k < 64 * 8; k++) {
+			char *words = (char *)rig_entry(&b.rig, k);
+
+			words[8 + offsetof(struct syn_entry, raw) +
+			      lies[i].at] = (char)lies[i].value;
+		}
+		assert_int_equal(decide(&b, &ask).source, SYN_WITNESS_LATER);
+		bench_close(&b);
+	}
+}
+
+static void
+names(void **state)
+{
+	(void)state;
+	assert_string_equal(syn_witness_source_name(SYN_WITNESS_NONE), "none");
+	assert_string_equal(
+	    syn_witness_source_name(SYN_WITNESS_SIDECAR_CONFIRMED),
+	    "sidecar_confirmed");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(design_table),
+	    cmocka_unit_test(bytes_are_those_of_the_witness),
+	    cmocka_unit_test(looks_again_eight_times),
+	    cmocka_unit_test(found_at_a_later_look),
+	    cmocka_unit_test(nobody_to_wait_for),
+	    cmocka_unit_test(reused_port_never_gets_the_old_syn),
+	    cmocka_unit_test(used_isn_is_spent),
+	    cmocka_unit_test(later_look_gets_no_newer_syn),
+	    cmocka_unit_test(forgetting_is_safe),
+	    cmocka_unit_test(forgetting_costs_only_old_syns),
+	    cmocka_unit_test(forgotten_accept_gives_up),
+	    cmocka_unit_test(redirection_compares_no_destination),
+	    cmocka_unit_test(lying_entry_is_none),
+	    cmocka_unit_test(names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
