@@ -59,8 +59,8 @@ void
 wheel_init(struct wheel *w, uint64_t now_ms)
 {
 	memset(w, 0, sizeof(*w));
-	/* Tick 0 means "not linked" in a node. */
-	w->tick = now_ms / WHEEL_TICK_MS + 1;
+	/* Nodes are linked behind this, so that tick 0 can mean "not". */
+	w->tick = now_ms / WHEEL_TICK_MS;
 }
 
 void

@@ -340,6 +340,16 @@ options_replace_the_file(void **state)
 	free(text);
 	config_free(c);
 
+	int rc;
+	c = load("[listen a]\naddress = 127.0.0.1:1\n"
+		 "[listen b]\naddress = 127.0.0.1:2\n",
+		 &options, &rc, &text);
+	assert_string_equal(text, "");
+	assert_int_equal(c->listeners_count, 1);
+	assert_string_equal(c->listeners[0].name, "smtp");
+	free(text);
+	config_free(c);
+
 	options = (struct config_options){.mta = "10.0.0.1"};
 	assert_int_equal(config_load(&c, NULL, &options, &report), -EINVAL);
 	assert_int_equal(report.count, 1);
