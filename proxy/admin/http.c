@@ -151,20 +151,31 @@ static const struct {
     {"/readyz", send_ready},
 };
 
+/* True for nothing, or a colon and digits. */
+static bool
+is_port(const char *text)
+{
+	return text[0] == '\0' ||
+	       (text[0] == ':' &&
+		text[1 + strspn(text + 1, "0123456789")] == '\0');
+}
+
 /* True for an address, [address] or localhost, with or without a port. */
 static bool
 is_local_host(const char *host)
 {
+	bool has_bracket = host[0] == '[';
+	const char *name = host + has_bracket;
+	size_t len = strcspn(name, has_bracket ? "]" : ":");
 	struct addr a;
-	size_t len = strcspn(host, ":");
 
-	if (host[0] == '[') {
-		len = strcspn(host, "]");
-		return host[len] == ']' && addr_parse_ip(&a, host + 1, len - 1);
-	}
-	if (len == strlen("localhost") && strncmp(host, "localhost", len) == 0)
+	if (has_bracket && name[len] != ']')
+		return false;
+	if (!is_port(name + len + has_bracket))
+		return false;
+	if (len == strlen("localhost") && strncmp(name, "localhost", len) == 0)
 		return true;
-	return addr_parse_ip(&a, host, len);
+	return addr_parse_ip(&a, name, len);
 }
 
 static enum MHD_Result

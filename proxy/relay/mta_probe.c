@@ -197,7 +197,7 @@ on_time(uv_timer_t *timer)
 	case PROBE_GREETING:
 	case PROBE_EHLO:
 	case PROBE_QUIT:
-		fail(p, "no answer to %s within %d s",
+		fail(p, "no %s within %d s",
 		     mta_probe_step_name(p->step - PROBE_GREETING),
 		     REPLY_MS / 1000);
 		break;
@@ -228,7 +228,7 @@ got_reply(struct mta_probe *p)
 	} else if (p->step == PROBE_QUIT && code == 221) {
 		go(p, PROBE_BYE, SILENCE_MS);
 	} else {
-		fail(p, "its answer to %s was: %.*s",
+		fail(p, "its %s was: %.*s",
 		     mta_probe_step_name(p->step - PROBE_GREETING),
 		     (int)mta_probe_line(text, len), text);
 	}
@@ -287,7 +287,7 @@ on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 	else if (nread == UV_ENOBUFS)
 		fail(p, "its answers are longer than %d bytes", SEEN_CAP);
 	else
-		fail(p, "it closed the connection instead of answering %s",
+		fail(p, "it closed the connection in place of its %s",
 		     mta_probe_step_name(p->step - PROBE_GREETING));
 }
 

@@ -13,7 +13,7 @@
 #define CODE_LEN 4
 
 static const char *const step_names[] = {
-    "the connection", "silence", "EHLO", "QUIT", "QUIT",
+    "greeting", "silence", "answer to EHLO", "answer to QUIT", "answer to QUIT",
 };
 
 const char *

@@ -9,7 +9,7 @@
 
 struct config_mta;
 
-/* What is answered in step 0, 1 ..: "the connection", "silence", .. Static. */
+/* What is due in step 0, 1 ..: "greeting", "silence", .. Static. */
 const char *mta_probe_step_name(unsigned step);
 
 /*

@@ -56,7 +56,8 @@ def test_print_can_be_read_again(tmp_path):
 def test_every_mistake_in_one_run(tmp_path):
     path = tmp_path / "bad.ini"
     path.write_text("[tarry]\nworkers = none\nmoed = enforce\n"
-                    "[mta]\naddress = nowhere\n")
+                    "[mta]\naddress = nowhere\n"
+                    "[listen smtp]\naddress = 127.0.0.1:0\n")
     done = run("-t", "-c", path)
     assert done.returncode == 1
     for line in ("2", "3", "5"):

@@ -1,9 +1,12 @@
 """`make run`, as a newcomer calls it."""
 import os
+import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
@@ -12,11 +15,19 @@ from conftest import (BUILD, DEADLINE, TOP, Client, Program, send_mail,
 
 
 @pytest.fixture
-def start_run(tmp_path, running):
+def readable():
+    """A directory that the user who runs Tarry can reach; pytest's is not."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="tarry-test."))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def start_run(tmp_path, readable, running):
     """start_run(NAME=value ..) -> tools/run.sh, in a group of its own."""
     def start(**names):
-        tmp_path.chmod(0o755)
-        words = {"BUILD": BUILD, "TMPDIR": tmp_path, "LISTEN": "127.0.0.1:0",
+        words = {"BUILD": BUILD, "TMPDIR": readable, "LISTEN": "127.0.0.1:0",
                  "HTTP": "127.0.0.1:0", **names}
         program = Program(
             tmp_path / f"run{len(running)}.log", [TOP / "tools/run.sh"],
@@ -35,14 +46,15 @@ def members(group):
             if not line.split()[1].startswith("Z")]
 
 
-def test_mail_ends_in_a_file_and_ctrl_c_ends_all(start_run, tmp_path):
+def test_mail_ends_in_a_file_and_ctrl_c_ends_all(start_run, readable):
     run = start_run()
     run.wait_log("stop it")
     port = int(run.wait_log(r"listener smtp: listening on \S*:(\d+)")[1])
     with Client(port) as client:
         assert send_mail(client)[5].startswith("250")
-    assert [path.read_text() for path in tmp_path.glob("tarry-run*/mail/*.eml")
-            ] == ["Subject: x\n\nhello\n"]
+    kept = [path.read_bytes()
+            for path in readable.glob("tarry-run*/mail/*.eml")]
+    assert kept == [b"Subject: x\r\n\r\nhello\r\n"]
     run.wait_log(r'why="rule everyone gave class new: greeting after 3\.')
     # Ctrl-C reaches the whole group.
     group = run.process.pid

@@ -37,8 +37,8 @@ struct run_reply {
 	bool is_callback; /* RCPT from the second on, null sender, or later */
 	size_t end;	  /* offset behind it in the MTA's stream */
 	uint64_t asked_ms;
-	uint64_t start_ms; /* first byte is there */
-	uint64_t ready_ms; /* last byte is there */
+	uint64_t start_ms;     /* first byte is there */
+	uint64_t ready_ms;     /* last byte is there */
 	uint64_t first_ms;     /* first byte released */
 	uint64_t last_ms;      /* last byte released */
 	uint64_t piece_ms;     /* last piece released */

@@ -126,22 +126,20 @@ tell_plan(const char *name, const struct plan *p)
 static void
 tell(uint64_t seed, const struct run_plot *p)
 {
-	print_message("seed %llu: %s\n  dialogue: %s\n",
-		      (unsigned long long)seed,
-		      world_breach_text ? world_breach_text : "fine",
-		      p->dialogue->name);
+	print_message(
+	    "seed %llu: %s\n  dialogue: %s\n", (unsigned long long)seed,
+	    world_breach_text ? world_breach_text : "fine", p->dialogue->name);
 	tell_plan("plan", &p->plan);
 	tell_plan("plan again", &p->plan_again);
-	print_message("  greeting %.20s refusals %d closes_at %d leaves %llu "
-		      "hurry %llu kind %d lag %u piece %u\n"
-		      "  ended at %llu: %s, disturbed at %llu\n",
-		      p->greeting, p->refusals, p->closes_at,
-		      (unsigned long long)p->leaves_ms,
-		      (unsigned long long)p->hurry_ms, (int)p->hurry_kind,
-		      p->lag_ms, p->piece_bytes,
-		      (unsigned long long)run.w.now_ms,
-		      session_reason_name(run.w.reason),
-		      (unsigned long long)run.disturbed_ms);
+	print_message(
+	    "  greeting %.20s refusals %d closes_at %d leaves %llu "
+	    "hurry %llu kind %d lag %u piece %u\n"
+	    "  ended at %llu: %s, disturbed at %llu\n",
+	    p->greeting, p->refusals, p->closes_at,
+	    (unsigned long long)p->leaves_ms, (unsigned long long)p->hurry_ms,
+	    (int)p->hurry_kind, p->lag_ms, p->piece_bytes,
+	    (unsigned long long)run.w.now_ms, session_reason_name(run.w.reason),
+	    (unsigned long long)run.disturbed_ms);
 }
 
 static void

@@ -313,6 +313,40 @@ lists_from_files(void **state)
 }
 
 static void
+empty_list_file_is_warned_of(void **state)
+{
+	char *path = write_file("; nobody yet\n\n");
+	char text[300];
+	char *said;
+	int rc;
+
+	(void)state;
+	snprintf(text, sizeof(text),
+		 LISTEN "[rule a]\nnetwork = @%s\nclass = pass\n", path);
+	config_free(load(text, NULL, &rc, &said));
+	assert_int_equal(rc, 0);
+	assert_string_equal(said, "F:4: warning: rule a.network: its list is "
+				  "empty, the rule never holds\n");
+	free(said);
+	unlink(path);
+	free(path);
+}
+
+static void
+listener_is_needed(void **state)
+{
+	char *said;
+	int rc;
+
+	(void)state;
+	assert_null(load("[log]\n", NULL, &rc, &said));
+	assert_string_equal(said, "F: there is no [listen NAME], expected "
+				  "one, such as [listen smtp] with address = "
+				  "0.0.0.0:25\n");
+	free(said);
+}
+
+static void
 options_replace_the_file(void **state)
 {
 	struct config_options options = {.listen = "127.0.0.1:0,[::1]:0",
@@ -766,6 +800,8 @@ main(void)
 	    cmocka_unit_test(choices_are_in_the_order_of_their_enums),
 	    cmocka_unit_test(rules_arrive),
 	    cmocka_unit_test(lists_from_files),
+	    cmocka_unit_test(empty_list_file_is_warned_of),
+	    cmocka_unit_test(listener_is_needed),
 	    cmocka_unit_test(options_replace_the_file),
 	    cmocka_unit_test(files_that_cannot_be_read),
 	    cmocka_unit_test(shipped_file_holds_the_defaults),

@@ -1,0 +1,114 @@
+/*
+ * What goes wrong in a storm: one table of ways for a client to leave, one of
+ * ways for an MTA to fail, one of the classes that Tarry puts clients into.
+ *
+ * A session is a cell of these tables. The client carries its cell in its own
+ * source address, 127.CLASS.FAULT.x, so that rules by network choose the class
+ * and the sink, which reads the PROXY header, knows what it has to do to this
+ * session. Neither end draws lots: the seed is the load generator's alone.
+ */
+#ifndef TESTS_BENCH_MIX_H
+#define TESTS_BENCH_MIX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum mix_step {
+	STEP_GREETING,
+	STEP_EHLO,
+	STEP_STARTTLS,
+	STEP_OPAQUE,
+	STEP_MAIL,
+	STEP_RCPT,
+	STEP_DATA,
+	STEP_BODY,
+	STEP_QUIT,
+	STEP_BYE, /* all is said; waits for the other end to close */
+	STEP_COUNT
+};
+
+/* When in a step a client leaves. */
+enum mix_when {
+	WHEN_NEVER,
+	WHEN_ENTER,	 /* before it has said anything in this step */
+	WHEN_HALF,	 /* half of what it has to say is said */
+	WHEN_SENT,	 /* all is said, nothing is answered */
+	WHEN_LATER,	 /* as above, some milliseconds later */
+	WHEN_FIRST_BYTE, /* the first byte of the answer is there */
+	WHEN_DONE	 /* the answer is there, whole */
+};
+
+enum mix_how {
+	HOW_FIN,
+	HOW_RST,
+	HOW_HALF, /* shuts its writing side and listens until the end */
+	HOW_COUNT
+};
+
+struct mix_leave {
+	const char *name;
+	enum mix_step step;
+	enum mix_when when;
+	bool early; /* speaks before it is greeted */
+	bool tls;   /* goes by STARTTLS and OPAQUE, never by MAIL */
+};
+
+enum mix_act {
+	ACT_WELL,
+	ACT_SAY,   /* this text in place of the reply, then on as usual */
+	ACT_FIN,   /* the text, if any, then close */
+	ACT_RST,   /* the text, if any, then reset */
+	ACT_HALF,  /* the text, then its writing side is shut; reads on */
+	ACT_STALL, /* nothing, and nothing more is read */
+	ACT_SLOW   /* the usual, MIX_SLOW_MS later */
+};
+
+#define MIX_SLOW_MS 300
+
+struct mix_fault {
+	const char *name;
+	enum mix_step step;
+	enum mix_act act;
+	const char *text;
+	bool mid; /* when the first bytes of the step are there, not all */
+};
+
+extern const struct mix_leave mix_leaves[];
+extern const size_t mix_leaves_count;
+extern const struct mix_fault mix_faults[];
+extern const size_t mix_faults_count;
+
+/* The classes by the second octet of the client's address; 0 is `pass`. */
+#define MIX_CLASSES 6
+extern const char *const mix_classes[MIX_CLASSES];
+extern const char *const mix_hows[HOW_COUNT];
+
+/* The index of a name, or -1. */
+int mix_find_leave(const char *name);
+int mix_find_fault(const char *name);
+int mix_find_class(const char *name);
+int mix_find_how(const char *name);
+
+/* A step of a well known generator (xorshift64*); never 0 from a seed > 0. */
+uint64_t mix_random(uint64_t *state);
+
+/*
+ * Writes message `id` with about `len` bytes, dot and all, into out; returns
+ * its length, at most len + MIX_BODY_EXTRA. Its first line tells id and hash
+ * of the rest.
+ */
+#define MIX_BODY_EXTRA 128
+size_t mix_body(uint32_t id, size_t len, char *out);
+
+#define MIX_HASH_FIRST 0xcbf29ce484222325u
+/* FNV-1a, to be begun with MIX_HASH_FIRST. */
+uint64_t mix_hash(uint64_t hash, const void *bytes, size_t len);
+
+/* CLOCK_MONOTONIC in ms. */
+uint64_t mix_now_ms(void);
+
+/* close() with a reset instead of a FIN. */
+void mix_reset(int fd);
+
+#endif

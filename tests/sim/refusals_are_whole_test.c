@@ -1,0 +1,145 @@
+/* An MTA that is not there or says no: what the client sees is one
+ * well-formed reply at a time, and never a code of ours but 220 and 421. */
+#include "tests/sim/scenario.h"
+
+static void
+held_while_the_mta_is_down(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.greet_ms = 0});
+	scene_refuse();
+	scene_until(1000);
+	scene_refuse();
+	scene_until(2000);
+	scene_client_got("");
+	scene_connect();
+	scene_mta("220 back again\r\n");
+	scene_client_got("220 back again\r\n");
+}
+
+static void
+mta_down_for_good(void **state)
+{
+	uint32_t ms;
+
+	(void)state;
+	scene_open((struct plan){.greet_ms = 0});
+	for (ms = 1000; scene.s.phase != PHASE_LINGER; ms += 1000) {
+		assert_true(ms <= 20000);
+		scene_refuse();
+		scene_until(ms);
+	}
+	scene_client_got(OWN_421);
+	assert_true(scene.out[SIDE_CLIENT].fin);
+	world_shuts(&scene, SIDE_CLIENT);
+	scene_ended(REASON_MTA_UNREACHABLE);
+}
+
+static void
+teaser_then_nobody(void **state)
+{
+	uint32_t ms;
+
+	(void)state;
+	scene_open((struct plan){.greet_ms = 1000, .teaser = true});
+	scene_client_got(TEASER);
+	for (ms = 1000; scene.s.phase != PHASE_REFUSED; ms += 1000) {
+		assert_true(ms <= 20000);
+		scene_refuse();
+		scene_until(ms);
+	}
+	scene_client_got(OWN_220);
+	scene_client("EHL");
+	scene_client_got("");
+	scene_client("O a\r\n");
+	scene_client_got(OWN_421);
+	assert_true(scene.out[SIDE_CLIENT].fin);
+}
+
+static void
+teaser_then_554(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.greet_ms = 1000, .teaser = true});
+	scene_connect();
+	scene_mta("554 5.7.1 not you\r\n");
+	scene_client_got(TEASER OWN_220);
+	world_shuts(&scene, SIDE_MTA);
+	scene_client("EHLO a\r\n");
+	scene_client_got("554 5.7.1 not you\r\n");
+	assert_true(scene.out[SIDE_CLIENT].fin);
+	world_shuts(&scene, SIDE_CLIENT);
+	scene_ended(REASON_MTA_REFUSED);
+}
+
+static void
+without_a_teaser_554_passes_verbatim(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.greet_ms = 1000});
+	scene_connect();
+	scene_mta("554 5.7.1 not you\r\n");
+	scene_client_got("554 5.7.1 not you\r\n");
+	scene_client("QUIT\r\n");
+	scene_mta_got("QUIT\r\n");
+}
+
+static void
+teaser_then_garbage(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.greet_ms = 1000, .teaser = true});
+	scene_connect();
+	scene_client("EHLO a\r\n");
+	scene_mta("220***\r\n");
+	scene_client_got(TEASER OWN_220 OWN_421);
+	assert_int_equal(scene.hang_ups, 1);
+}
+
+static void
+closing_before_the_greeting_is_complete(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.greet_ms = 1000});
+	scene_connect();
+	scene_mta("220-half a gree");
+	world_shuts(&scene, SIDE_MTA);
+	scene_client_got("");
+	scene_until(1000);
+	scene_connect();
+	scene_mta("220 whole\r\n");
+	scene_client_got("220 whole\r\n");
+}
+
+static void
+no_slot_in_time(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.greet_ms = 3000});
+	scene_until(19999);
+	assert_int_equal(scene.claims, 1);
+	scene_client_got("");
+	scene_until(20000);
+	scene_client_got(OWN_421);
+	assert_int_equal(scene.returns, 1);
+}
+
+static void
+pass_waits_longer_for_a_slot(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.class_id = PLAN_CLASS_PASS});
+	scene_until(299999);
+	scene_client_got("");
+	scene_until(300000);
+	scene_client_got(OWN_421);
+}
+
+SCENES(cmocka_unit_test(held_while_the_mta_is_down),
+       cmocka_unit_test(mta_down_for_good),
+       cmocka_unit_test(teaser_then_nobody), cmocka_unit_test(teaser_then_554),
+       cmocka_unit_test(without_a_teaser_554_passes_verbatim),
+       cmocka_unit_test(teaser_then_garbage),
+       cmocka_unit_test(closing_before_the_greeting_is_complete),
+       cmocka_unit_test(no_slot_in_time),
+       cmocka_unit_test(pass_waits_longer_for_a_slot))

@@ -1,0 +1,193 @@
+/* Reply delays: which replies wait, how long, and which never do. */
+#include "tests/sim/scenario.h"
+
+static const struct plan slow = {.reply_ms = 5000, .error_ms = 9000};
+
+static void
+open_relay(struct plan plan)
+{
+	scene_open(plan);
+	scene_connect();
+	scene_mta("220 real\r\n");
+	scene_client_got("220 real\r\n");
+}
+
+static void
+a_reply_waits(void **state)
+{
+	(void)state;
+	open_relay(slow);
+	scene_client("EHLO a\r\n");
+	scene_mta_got("EHLO a\r\n");
+	scene_mta("250 hello\r\n");
+	scene_until(4999);
+	scene_client_got("");
+	scene_until(5000);
+	scene_client_got("250 hello\r\n");
+}
+
+static void
+the_mtas_own_time_counts(void **state)
+{
+	(void)state;
+	open_relay((struct plan){.reply_ms = 15000, .patience_ms = 60000});
+	scene_client("EHLO a\r\n");
+	scene_until(12000);
+	scene_mta("250 hello\r\n");
+	scene_until(19999);
+	scene_client_got("");
+	scene_until(20000);
+	scene_client_got("250 hello\r\n");
+}
+
+static void
+patience_ends_it(void **state)
+{
+	(void)state;
+	open_relay((struct plan){.reply_ms = 15000});
+	scene_client("EHLO a\r\n");
+	scene_mta("250 hello\r\n");
+	scene_until(9000);
+	scene_client_got("250 hello\r\n");
+}
+
+static void
+errors_have_their_own_delay(void **state)
+{
+	(void)state;
+	open_relay(slow);
+	scene_client("RCPT TO:<a>\r\n");
+	scene_mta("550 no\r\n");
+	scene_until(8999);
+	scene_client_got("");
+	scene_until(9000);
+	scene_client_got("550 no\r\n");
+	scene_client("RCPT TO:<a>\r\n");
+	scene_mta("451 later\r\n");
+	scene_until(14000);
+	scene_client_got("451 later\r\n");
+}
+
+static void
+some_replies_never_wait(void **state)
+{
+	static const char *const rows[][2] = {
+	    {"RSET\r\n", "250 r\r\n"},
+	    {"NOOP\r\n", "250 n\r\n"},
+	    {"QUIT\r\n", "221 q\r\n"},
+	    {"STARTTLS\r\n", "454 not now\r\n"},
+	    {"AUTH LOGIN\r\n", "334 x\r\n"},
+	    {"BDAT 1\r\nx", "250 b\r\n"},
+	    {"EHLO a\r\n", "421 4.3.2 going down\r\n"},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		open_relay(slow);
+		scene_client(rows[i][0]);
+		scene_mta(rows[i][1]);
+		scene_client_got(rows[i][1]);
+	}
+}
+
+static void
+the_dot_never_waits(void **state)
+{
+	(void)state;
+	open_relay(slow);
+	scene_client("MAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\n");
+	scene_mta("250 a\r\n250 b\r\n354 c\r\n");
+	scene_until(5000);
+	scene_client_got("250 a\r\n250 b\r\n354 c\r\n");
+	scene_client("x\r\n.\r\n");
+	scene_mta("250 queued\r\n");
+	scene_client_got("250 queued\r\n");
+}
+
+static void
+replies_keep_their_order(void **state)
+{
+	(void)state;
+	open_relay(slow);
+	scene_client("EHLO a\r\n");
+	scene_mta("250 hello\r\n");
+	scene_client("RSET\r\n");
+	scene_until(1000);
+	scene_client_got("");
+	scene_mta("250 reset\r\n");
+	scene_client_got("250 hello\r\n250 reset\r\n");
+}
+
+static void
+a_callback_is_not_held_up(void **state)
+{
+	(void)state;
+	open_relay(slow);
+	scene_client("MAIL FROM:<>\r\n");
+	scene_mta("250 a\r\n");
+	scene_until(5000);
+	scene_client_got("250 a\r\n");
+	scene_client("RCPT TO:<b>\r\n");
+	scene_mta("250 b\r\n");
+	scene_until(10000);
+	scene_client_got("250 b\r\n");
+	scene_client("RCPT TO:<c>\r\n");
+	scene_mta("550 c\r\n");
+	scene_client_got("550 c\r\n");
+}
+
+static void
+the_budget_ends_all_delays(void **state)
+{
+	(void)state;
+	open_relay((struct plan){.reply_ms = 5000, .session_cap_ms = 8000});
+	scene_client("EHLO a\r\n");
+	scene_mta("250 a\r\n");
+	scene_until(5000);
+	scene_client_got("250 a\r\n");
+	scene_client("MAIL FROM:<a>\r\n");
+	scene_mta("250 b\r\n");
+	scene_until(7999);
+	scene_client_got("");
+	scene_until(8000);
+	scene_client_got("250 b\r\n");
+	scene_client("RCPT TO:<a>\r\n");
+	scene_mta("250 c\r\n");
+	scene_client_got("250 c\r\n");
+}
+
+static void
+a_release_lets_all_go(void **state)
+{
+	(void)state;
+	open_relay(slow);
+	scene_client("EHLO a\r\n");
+	scene_mta("250 hello\r\n");
+	scene_until(100);
+	world_event(&scene, EVENT_RELEASED, SIDE_CLIENT, NULL);
+	scene_client_got("250 hello\r\n");
+}
+
+static void
+the_mtas_421_brings_all(void **state)
+{
+	(void)state;
+	open_relay(slow);
+	scene_client("EHLO a\r\n");
+	scene_mta("250 hello\r\n");
+	scene_mta("421 4.4.2 timeout\r\n");
+	scene_client_got("250 hello\r\n421 4.4.2 timeout\r\n");
+}
+
+SCENES(cmocka_unit_test(a_reply_waits),
+       cmocka_unit_test(the_mtas_own_time_counts),
+       cmocka_unit_test(patience_ends_it),
+       cmocka_unit_test(errors_have_their_own_delay),
+       cmocka_unit_test(some_replies_never_wait),
+       cmocka_unit_test(the_dot_never_waits),
+       cmocka_unit_test(replies_keep_their_order),
+       cmocka_unit_test(a_callback_is_not_held_up),
+       cmocka_unit_test(the_budget_ends_all_delays),
+       cmocka_unit_test(a_release_lets_all_go),
+       cmocka_unit_test(the_mtas_421_brings_all))
