@@ -172,4 +172,4 @@ help:
 .SECONDARY:
 .PHONY: all tests test check lint run deps deps-test fuzz fuzzers memcheck \
 	format install clean help
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

@@ -22,6 +22,7 @@
 
 #define MEMORY_PER_CONNECTION (16u * 1024u)
 #define WHY_CAP 512
+#define FULL_AGAIN_MS 100u
 
 struct http {
 	uv_poll_t poll;
@@ -212,15 +213,35 @@ on_request(void *ctx, struct MHD_Connection *c, const char *url,
 	return send_text(c, MHD_HTTP_NOT_FOUND, "no such page; see /\n");
 }
 
-/* Lets the library work, and asks when it wants to be called again. */
+static unsigned
+count_connections(struct http *h)
+{
+	const union MHD_DaemonInfo *info =
+	    MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info != NULL ? info->num_connections : 0;
+}
+
+/*
+ * Lets the library work, and asks when it wants to be called again. With all
+ * places taken it stops listening, and it begins again only in the call after
+ * the one in which a place became free: of that one it tells nobody.
+ */
 static void
 on_timer(uv_timer_t *timer)
 {
 	struct http *h = timer->data;
+	bool was_full = count_connections(h) >= HTTP_CONNECTIONS;
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
+	bool has_timeout;
 
 	MHD_run(h->daemon);
-	if (MHD_get_timeout(h->daemon, &timeout_ms) == MHD_YES)
+	has_timeout = MHD_get_timeout(h->daemon, &timeout_ms) == MHD_YES;
+	if (was_full && (!has_timeout || timeout_ms > FULL_AGAIN_MS)) {
+		timeout_ms = FULL_AGAIN_MS;
+		has_timeout = true;
+	}
+	if (has_timeout)
 		uv_timer_start(timer, on_timer, timeout_ms, 0);
 	else
 		uv_timer_stop(timer);

@@ -58,7 +58,7 @@ LD_LIBRARY_PATH=$part/usr/lib/$multiarch:$part/lib/$multiarch
 LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$part/usr/lib:$part/usr/lib/postfix
 export LD_LIBRARY_PATH
 find "$part" -type f \( -perm -100 -o -name '*.so*' \) -exec ldd {} + \
-	>"$part/ldd" 2>/dev/null || true # ldd dislikes scripts
+	/bin/sh >"$part/ldd" 2>/dev/null || true # ldd dislikes scripts
 if grep 'not found' "$part/ldd" >&2; then
 	exit 1
 fi
@@ -71,6 +71,8 @@ while read -r library; do
 	cp -L "$library" "$part$library"
 done
 
+mkdir -p "$part/bin"
+cp -L /bin/sh "$part/bin/sh" # OpenSMTPD delivers through it
 for user in $users; do
 	id=${user#*:}
 	echo "${user%:*}:x:$id:$id::/:/bin/false" >>"$part/etc/passwd"

@@ -1,0 +1,574 @@
+/*
+ * storm_sink: an MTA in one thread that reads PROXY v2, keeps nothing but the
+ * number of each message it took, and fails in the way that the client's
+ * address asks for (mix.h).
+ *
+ *	storm_sink [-o FILE] [-w MS]
+ *
+ *   -o FILE  a line "ID ok" a message, written before its 250 is said; "bad"
+ *            if it is not what was sent
+ *   -w MS    every MS milliseconds, beginning with the first client that
+ *            comes through 127.x, refuses connections for a while, then lets
+ *            them hang, in turn
+ *
+ * Says "listening on ADDRESS:PORT" and serves until SIGTERM.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/bench/mix.h"
+
+#define FDS_CAP 65536
+#define EVENTS_CAP 256
+#define BACKLOG 4096
+#define LINE_CAP 512
+#define TICK_MS 10
+#define REFUSE_MS 100
+#define HANG_MS 200
+#define DOT "\r\n.\r\n"
+#define DOT_LEN 5
+#define HEADER_LEN 16 /* PROXY v2, section 2.2, without the addresses */
+#define HEADER_CAP (HEADER_LEN + 216)
+
+enum state { STATE_PROXY, STATE_LINES, STATE_BODY, STATE_OPAQUE, STATE_DEAF };
+
+struct conn {
+	enum state state;
+	const struct mix_fault *fault;
+	uint64_t slow_ms; /* when the slow reply is due; 0: none */
+	enum mix_step slow_step;
+	uint32_t id;
+	uint64_t hash;
+	uint64_t hash_told;
+	uint64_t hash_crlf; /* at the last end of a line */
+	uint8_t match;	    /* bytes of DOT that were seen */
+	bool is_open;
+	bool in_head; /* of a message */
+	size_t len;
+	char line[LINE_CAP];
+};
+
+enum window { WINDOW_NONE, WINDOW_REFUSE, WINDOW_HANG };
+
+static struct sink {
+	int epoll;
+	int listener; /* -1 while connections are refused */
+	struct sockaddr_in address;
+	FILE *out;
+	uint64_t period_ms;
+	uint64_t window_ms; /* when the next window begins or ends */
+	enum window window;
+	enum window last;
+	size_t slow_count;
+	struct conn *conns[FDS_CAP];
+	uint8_t bytes[65536];
+} sink = {.listener = -1};
+
+static void
+die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static void
+forget(int fd)
+{
+	struct conn *c = sink.conns[fd];
+
+	sink.slow_count -= c->slow_ms != 0;
+	c->is_open = false;
+}
+
+static void
+leave(int fd, enum mix_act act)
+{
+	forget(fd);
+	if (act == ACT_RST)
+		mix_reset(fd);
+	else
+		close(fd);
+}
+
+static void
+say(int fd, const char *text, size_t len)
+{
+	/* Replies are short; a peer that is gone is told of by read. */
+	(void)!send(fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void
+took(const struct conn *c)
+{
+	if (sink.out != NULL)
+		fprintf(sink.out, "%" PRIu32 " %s\n", c->id,
+			c->hash_crlf == c->hash_told ? "ok" : "bad");
+}
+
+static const char *
+usual_reply(enum mix_step step)
+{
+	switch (step) {
+	case STEP_GREETING:
+		return "220 sink.example ESMTP\r\n";
+	case STEP_EHLO:
+		return "250-sink.example\r\n250-SIZE 10000000\r\n"
+		       "250 STARTTLS\r\n";
+	case STEP_STARTTLS:
+		return "220 go\r\n";
+	case STEP_DATA:
+		return "354 go\r\n";
+	case STEP_QUIT:
+		return "221 bye\r\n";
+	case STEP_MAIL:
+	case STEP_RCPT:
+	case STEP_BODY:
+	case STEP_OPAQUE:
+	case STEP_BYE:
+	case STEP_COUNT:
+		break;
+	}
+	return "250 ok\r\n";
+}
+
+/* Where a step ends as it should. */
+static void
+reply(int fd, enum mix_step step)
+{
+	struct conn *c = sink.conns[fd];
+	const char *text = usual_reply(step);
+
+	if (step == STEP_BODY)
+		took(c);
+	if (step == STEP_DATA) {
+		c->state = STATE_BODY;
+		c->match = 2; /* as behind the end of a line */
+		c->in_head = true;
+		c->len = 0;
+	}
+	say(fd, text, strlen(text));
+	if (step == STEP_STARTTLS)
+		c->state = STATE_OPAQUE;
+	if (step == STEP_QUIT)
+		leave(fd, ACT_FIN);
+}
+
+static void
+begin_slow(struct conn *c, enum mix_step step)
+{
+	sink.slow_count += c->slow_ms == 0;
+	c->slow_ms = mix_now_ms() + MIX_SLOW_MS;
+	c->slow_step = step;
+}
+
+static void
+go_deaf(int fd)
+{
+	struct epoll_event ev = {.data.fd = fd};
+
+	sink.conns[fd]->state = STATE_DEAF;
+	(void)epoll_ctl(sink.epoll, EPOLL_CTL_MOD, fd, &ev);
+}
+
+static void
+fail(int fd, enum mix_step step)
+{
+	struct conn *c = sink.conns[fd];
+	const struct mix_fault *f = c->fault;
+
+	if (f->text != NULL && strncmp(f->text, "250 ", 4) == 0 &&
+	    step == STEP_BODY)
+		took(c);
+	if (f->text != NULL)
+		say(fd, f->text, strlen(f->text));
+	switch (f->act) {
+	case ACT_WELL:
+	case ACT_SAY:
+		break;
+	case ACT_FIN:
+	case ACT_RST:
+		leave(fd, f->act);
+		break;
+	case ACT_HALF:
+		(void)shutdown(fd, SHUT_WR);
+		break;
+	case ACT_STALL:
+		go_deaf(fd);
+		break;
+	case ACT_SLOW:
+		begin_slow(c, step);
+		break;
+	}
+}
+
+static void
+answer(int fd, enum mix_step step)
+{
+	const struct mix_fault *f = sink.conns[fd]->fault;
+
+	if (f->step == step && !f->mid && f->act != ACT_WELL)
+		fail(fd, step);
+	else
+		reply(fd, step);
+}
+
+/* The client's cell of the mix, from 127.CLASS.FAULT.x. */
+static void
+read_source(struct conn *c, const uint8_t ip[4])
+{
+	if (ip[0] != 127 || ip[2] >= mix_faults_count)
+		return;
+	c->fault = &mix_faults[ip[2]];
+	if (ip[1] > 0 && sink.window_ms == 0 && sink.period_ms > 0)
+		sink.window_ms = mix_now_ms() + sink.period_ms;
+}
+
+/* A byte of the PROXY header. */
+static void
+on_proxy_byte(int fd, uint8_t byte)
+{
+	struct conn *c = sink.conns[fd];
+	const uint8_t *h = (const uint8_t *)c->line;
+	size_t want = HEADER_LEN;
+
+	c->line[c->len++] = (char)byte;
+	if (c->len < HEADER_LEN)
+		return;
+	want += (size_t)h[14] << 8 | h[15];
+	if (memcmp(h, "\r\n\r\n\0\r\nQUIT\n", 12) != 0 || want > HEADER_CAP) {
+		fprintf(stderr, "storm_sink: no PROXY v2 header\n");
+		leave(fd, ACT_RST);
+		return;
+	}
+	if (c->len < want)
+		return;
+	if ((h[12] & 15) == 1 && h[13] == 0x11)
+		read_source(c, h + HEADER_LEN);
+	c->len = 0;
+	c->state = STATE_LINES;
+	answer(fd, STEP_GREETING);
+}
+
+static void
+on_line(int fd)
+{
+	static const struct {
+		char verb[9];
+		enum mix_step step;
+	} verbs[] = {
+	    {"EHLO", STEP_EHLO}, {"MAIL", STEP_MAIL}, {"RCPT", STEP_RCPT},
+	    {"DATA", STEP_DATA}, {"QUIT", STEP_QUIT}, {"STARTTLS", STEP_STARTTLS},
+	};
+	struct conn *c = sink.conns[fd];
+
+	c->len = 0;
+	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+		if (strncmp(c->line, verbs[i].verb, strlen(verbs[i].verb)) != 0)
+			continue;
+		answer(fd, verbs[i].step);
+		return;
+	}
+	say(fd, "500 what?\r\n", 11);
+}
+
+static void
+on_line_byte(int fd, uint8_t byte)
+{
+	struct conn *c = sink.conns[fd];
+
+	if (c->len < LINE_CAP - 1)
+		c->line[c->len++] = (char)byte;
+	c->line[c->len] = '\0';
+	if (byte == '\n')
+		on_line(fd);
+}
+
+/* The first line of a message tells who it is. */
+static void
+on_head_byte(struct conn *c, uint8_t byte)
+{
+	if (c->len < LINE_CAP - 1)
+		c->line[c->len++] = (char)byte;
+	c->line[c->len] = '\0';
+	if (byte != '\n')
+		return;
+	c->in_head = false;
+	c->id = UINT32_MAX;
+	(void)sscanf(c->line, "X-Storm: %" SCNu32 " %" SCNx64, &c->id,
+		     &c->hash_told);
+	c->hash = c->hash_crlf = MIX_HASH_FIRST;
+}
+
+static void
+on_body_byte(int fd, uint8_t byte)
+{
+	struct conn *c = sink.conns[fd];
+
+	if (c->in_head) {
+		on_head_byte(c, byte);
+		return;
+	}
+	c->hash = (c->hash ^ byte) * 0x100000001b3u;
+	if (byte == (uint8_t)DOT[c->match])
+		c->match++;
+	else
+		c->match = byte == '\r';
+	if (c->match == 2)
+		c->hash_crlf = c->hash;
+	if (c->match < DOT_LEN)
+		return;
+	c->state = STATE_LINES;
+	c->len = 0;
+	answer(fd, STEP_BODY);
+}
+
+static void
+on_opaque(int fd, const uint8_t *bytes, size_t len)
+{
+	const struct mix_fault *f = sink.conns[fd]->fault;
+
+	if (f->step == STEP_OPAQUE && f->act != ACT_WELL)
+		fail(fd, STEP_OPAQUE);
+	else
+		say(fd, (const char *)bytes, len);
+}
+
+static void
+on_bytes(int fd, const uint8_t *bytes, size_t len)
+{
+	struct conn *c = sink.conns[fd];
+
+	if (c->state == STATE_BODY && c->fault->mid &&
+	    c->fault->step == STEP_BODY) {
+		fail(fd, STEP_BODY);
+		return;
+	}
+	for (size_t i = 0; i < len && c->is_open; i++) {
+		switch (c->state) {
+		case STATE_PROXY:
+			on_proxy_byte(fd, bytes[i]);
+			break;
+		case STATE_LINES:
+			on_line_byte(fd, bytes[i]);
+			break;
+		case STATE_BODY:
+			on_body_byte(fd, bytes[i]);
+			break;
+		case STATE_OPAQUE:
+			on_opaque(fd, bytes + i, len - i);
+			return;
+		case STATE_DEAF:
+			return;
+		}
+	}
+}
+
+static void
+on_conn(int fd, uint32_t events)
+{
+	ssize_t n;
+
+	if (!sink.conns[fd]->is_open)
+		return;
+	if (sink.conns[fd]->state == STATE_DEAF) {
+		if ((events & (EPOLLERR | EPOLLHUP)) != 0)
+			leave(fd, ACT_FIN);
+		return;
+	}
+	n = read(fd, sink.bytes, sizeof sink.bytes);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0)
+		leave(fd, ACT_FIN);
+	else
+		on_bytes(fd, sink.bytes, (size_t)n);
+}
+
+static void
+on_accept(void)
+{
+	int on = 1;
+	int fd;
+
+	while ((fd = accept4(sink.listener, NULL, NULL,
+			     SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
+
+		if (fd >= FDS_CAP)
+			die("too many descriptors");
+		if (sink.conns[fd] == NULL)
+			sink.conns[fd] = malloc(sizeof(struct conn));
+		if (sink.conns[fd] == NULL)
+			die("malloc");
+		memset(sink.conns[fd], 0, sizeof(struct conn));
+		sink.conns[fd]->fault = &mix_faults[0];
+		sink.conns[fd]->is_open = true;
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+		if (epoll_ctl(sink.epoll, EPOLL_CTL_ADD, fd, &ev) != 0)
+			die("epoll_ctl");
+	}
+}
+
+static int
+bound_socket(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1;
+
+	if (fd < 0)
+		die("socket");
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (bind(fd, (struct sockaddr *)&sink.address, sizeof sink.address) !=
+	    0)
+		die("bind");
+	return fd;
+}
+
+static void
+open_listener(int backlog)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+
+	sink.listener = bound_socket();
+	ev.data.fd = sink.listener;
+	if (listen(sink.listener, backlog) != 0)
+		die("listen");
+	if (backlog > 0 &&
+	    epoll_ctl(sink.epoll, EPOLL_CTL_ADD, sink.listener, &ev) != 0)
+		die("epoll_ctl");
+}
+
+/* A first socket keeps the port, whatever becomes of the listener. */
+static void
+take_port(void)
+{
+	socklen_t len = sizeof sink.address;
+	int fd;
+
+	sink.address.sin_family = AF_INET;
+	sink.address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	fd = bound_socket();
+	if (getsockname(fd, (struct sockaddr *)&sink.address, &len) != 0)
+		die("getsockname");
+}
+
+/* Behind an empty queue that nobody takes from, handshakes hang. */
+static void
+turn_window(uint64_t now_ms)
+{
+	if (sink.listener >= 0)
+		close(sink.listener);
+	sink.listener = -1;
+	if (sink.window != WINDOW_NONE) {
+		open_listener(BACKLOG);
+		sink.window = WINDOW_NONE;
+		sink.window_ms = now_ms + sink.period_ms;
+		return;
+	}
+	sink.window = sink.last == WINDOW_REFUSE ? WINDOW_HANG : WINDOW_REFUSE;
+	sink.last = sink.window;
+	sink.window_ms = now_ms + REFUSE_MS;
+	if (sink.window == WINDOW_HANG) {
+		open_listener(0);
+		sink.window_ms = now_ms + HANG_MS;
+	}
+}
+
+static void
+tick(void)
+{
+	uint64_t now_ms = mix_now_ms();
+
+	if (sink.window_ms != 0 && now_ms >= sink.window_ms)
+		turn_window(now_ms);
+	for (int fd = 0; fd < FDS_CAP && sink.slow_count > 0; fd++) {
+		struct conn *c = sink.conns[fd];
+
+		if (c == NULL || !c->is_open || c->slow_ms == 0 ||
+		    c->slow_ms > now_ms)
+			continue;
+		c->slow_ms = 0;
+		sink.slow_count--;
+		reply(fd, c->slow_step);
+	}
+}
+
+static int
+open_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+static void
+serve(void)
+{
+	struct epoll_event events[EVENTS_CAP];
+	struct epoll_event ev = {.events = EPOLLIN, .data.fd = open_signals()};
+	int n;
+
+	if (epoll_ctl(sink.epoll, EPOLL_CTL_ADD, ev.data.fd, &ev) != 0)
+		die("epoll_ctl");
+	for (;;) {
+		bool ticks = sink.slow_count > 0 || sink.window_ms != 0;
+
+		n = epoll_wait(sink.epoll, events, EVENTS_CAP,
+			       ticks ? TICK_MS : -1);
+		for (int i = 0; i < n; i++) {
+			int fd = events[i].data.fd;
+
+			if (fd == ev.data.fd)
+				return;
+			if (fd == sink.listener)
+				on_accept();
+			else if (sink.conns[fd] != NULL)
+				on_conn(fd, events[i].events);
+		}
+		if (ticks)
+			tick();
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	int option;
+
+	while ((option = getopt(argc, argv, "o:w:")) != -1) {
+		if (option == 'o')
+			sink.out = fopen(optarg, "w");
+		if (option == 'o' && sink.out == NULL)
+			die(optarg);
+		if (option == 'w')
+			sink.period_ms = strtoul(optarg, NULL, 10);
+		if (option == '?')
+			return 2;
+	}
+	if (sink.out != NULL)
+		setlinebuf(sink.out);
+	sink.epoll = epoll_create1(EPOLL_CLOEXEC);
+	take_port();
+	open_listener(BACKLOG);
+	printf("listening on 127.0.0.1:%u\n",
+	       (unsigned)ntohs(sink.address.sin_port));
+	fflush(stdout);
+	serve();
+	return sink.out != NULL && fclose(sink.out) != 0;
+}
