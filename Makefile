@@ -93,6 +93,15 @@ $(BUILD)/tests/tools/syn_text: \
 	$(LINK) $(call PKG,--libs,libpcap)
 tests: $(BUILD)/tests/tools/syn_text
 
+# Load generator and sink of the storms and the figures: raw epoll.
+BENCH := $(BUILD)/tests/bench/storm $(BUILD)/tests/bench/storm_sink
+$(BENCH): $(call OBJ,tests/bench/mix.c)
+	$(LINK)
+$(BUILD)/tests/bench/storm: $(call OBJ,tests/bench/storm.c \
+		tests/bench/storm_client.c)
+$(BUILD)/tests/bench/storm_sink: $(call OBJ,tests/bench/storm_sink.c)
+tests: $(BENCH)
+
 # What a person calls. Debian's own Python is the one with pytest.
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 TESTS := $(UNIT)
@@ -109,6 +118,18 @@ deps:
 	@tools/deps.sh build
 deps-test:
 	@tools/deps.sh build test
+
+# Long: every way to leave and to fail, 100,000 times; and the figures.
+STORM ?= 100000
+storm: deps-test
+	$(MAKE) BUILD=$(BUILD)-asan OPT=-O1 SAN='-fsanitize=address,undefined' \
+	  all tests
+	$(MAKE) all tests
+	TARRY_BUILD=$(BUILD) TARRY_STORM=$(STORM) $(PYTHON) -m pytest -q -s \
+	  tests/e2e/test_teardown.py
+figures: deps-test
+	$(MAKE) all tests
+	@BUILD=$(BUILD) PYTHON=$(PYTHON) tools/figures.sh
 
 FUZZ_SECONDS ?= 10
 FUZZ_SAN := -fsanitize=fuzzer-no-link,address,undefined
@@ -162,6 +183,8 @@ help:
 	@echo 'make test       every test and check; ends with N passed, N failed'
 	@echo 'make lint       the checks alone'
 	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'make storm      100,000 sessions that end badly, ASan and valgrind'
+	@echo 'make figures    the measured figures of the README'
 	@echo 'make memcheck   the end-to-end tests under valgrind'
 	@echo 'make install    into DESTDIR, PREFIX=$(PREFIX); keeps your files'
 	@echo 'make deps       install what a build needs (Debian)'
@@ -170,6 +193,7 @@ help:
 	@echo 'make clean      remove what was built'
 
 .SECONDARY:
-.PHONY: all tests test check lint run deps deps-test fuzz fuzzers memcheck \
+.PHONY: all tests test check lint run deps deps-test fuzz fuzzers storm \
+	figures memcheck \
 	format install clean help
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

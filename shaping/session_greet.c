@@ -243,7 +243,6 @@ dial_again(struct step *st)
 		return refuse(st, REASON_MTA_UNREACHABLE);
 	st->o->hang_up = st->leg != NULL;
 	s->dial_ms = at;
-	s->mta_fin = false;
 	return PHASE_GREET;
 }
 

@@ -160,7 +160,7 @@ steer_client(struct leg *leg, struct pending *e, uint16_t code)
 	c->mode = SMTP_COMMANDS;
 	if (e->verb == SMTP_DATA && code / 100 == 3)
 		smtp_client_payload(c);
-	if (e->verb != SMTP_DATA && e->verb != SMTP_STARTTLS && code == 334)
+	if ((e->verb == SMTP_AUTH || e->verb == SMTP_AUTH_LINE) && code == 334)
 		c->mode = SMTP_AUTH_TEXT;
 	if (e->verb == SMTP_STARTTLS && code == 220)
 		e->marks |= MARK_TLS;
@@ -198,9 +198,10 @@ unasked(struct step *st, uint16_t code)
 		leg->partial = 0;
 		return PHASE_COUNT;
 	}
-	if (!smtp_client_at_odd_dot(&leg->client) || st->s->unused > 0)
+	/* The MTA took an odd form of the dot for the end; so do we, unless it
+	 * has got more bytes since. */
+	if (!smtp_client_at_odd_dot(&leg->client))
 		return relay_lost(st);
-	/* The MTA took an odd form of the dot for the end; so do we. */
 	leg->client.mode = SMTP_COMMANDS;
 	reply_expect(st, SMTP_DOT, 0);
 	return answer(st, unanswered(leg), code);
@@ -273,7 +274,7 @@ pass_partial(struct step *st)
 {
 	struct leg *leg = st->leg;
 
-	if (leg->partial == 0 || leg->answered > 0)
+	if (leg->partial == 0)
 		return;
 	if (is_delayable(st) && st->now < partial_end(st))
 		return;

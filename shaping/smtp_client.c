@@ -20,9 +20,6 @@ enum dot { DOT_LINE_START, DOT_TEXT, DOT_CR, DOT_DOT, DOT_DOT_CR };
 /* The same for any mixture of line ends around a lone dot. */
 enum odd { ODD_TEXT, ODD_LINE_END, ODD_DOT, ODD_DOT_END };
 
-/* More than any odd form is long: CR LF . CR CR LF */
-#define ODD_TAIL 16
-
 static size_t
 skip_blanks(const char *text, size_t at, size_t len)
 {
@@ -168,16 +165,18 @@ odd_step(enum odd odd, uint8_t byte)
 	return ODD_TEXT;
 }
 
+/* Only what stands behind the last byte of text matters. */
 static void
 follow_odd_dots(struct smtp_client *c, const uint8_t *bytes, size_t len)
 {
-	enum odd odd = (enum odd)c->odd_dot; /* stored small */
-	size_t at = 0;
+	enum odd odd = ODD_TEXT;
+	size_t at = len;
 
-	if (len > ODD_TAIL) {
-		at = len - ODD_TAIL;
-		odd = ODD_TEXT;
-	}
+	while (at > 0 && (bytes[at - 1] == '\r' || bytes[at - 1] == '\n' ||
+			  bytes[at - 1] == '.'))
+		at--;
+	if (at == 0)
+		odd = (enum odd)c->odd_dot; /* stored small */
 	for (; at < len; at++)
 		odd = odd_step(odd, bytes[at]);
 	c->odd_dot = (uint8_t)odd;

@@ -12,6 +12,7 @@
 #include "proxy/sidecar/capture.h"
 
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <pcap/pcap.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -393,6 +394,24 @@ capture_run(struct capture *capture)
 	sidecar_say("the capture on %s ended: %s", capture->name,
 		    pcap_geterr(capture->pcap));
 	return -EIO;
+}
+
+bool
+capture_is_gone(const struct capture *capture)
+{
+	struct sockaddr_ll at = {0};
+	socklen_t len = sizeof(at);
+
+	/* 0: bound to no interface. The kernel makes it -1. */
+	if (capture->is_file ||
+	    getsockname(pcap_fileno(capture->pcap), (struct sockaddr *)&at,
+			&len) != 0 ||
+	    at.sll_ifindex >= 0)
+		return false;
+	sidecar_say("the capture on %s ended: the interface was deleted; "
+		    "start again when it is back",
+		    capture->name);
+	return true;
 }
 
 void

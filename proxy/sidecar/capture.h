@@ -48,6 +48,13 @@ const char *capture_name(const struct capture *capture);
  */
 CAPTURE_MUST_CHECK int capture_run(struct capture *capture);
 
+/*
+ * True, and says so, if the interface was deleted; to be asked now and then.
+ * One that goes down first raises an error for that alone: pcap then finds it
+ * still there, and nothing tells when it is deleted a moment later.
+ */
+CAPTURE_MUST_CHECK bool capture_is_gone(const struct capture *capture);
+
 /* Brings the table's count of dropped packets up to date. */
 void capture_count_dropped(struct capture *capture);
 

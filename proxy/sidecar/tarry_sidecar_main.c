@@ -101,6 +101,8 @@ on_beat(uv_timer_t *timer)
 	syn_table_beat(s->share.table, uv_hrtime());
 	capture_count_dropped(s->capture);
 	say_dropped(s);
+	if (capture_is_gone(s->capture))
+		stop(s, EXIT_FAILED);
 }
 
 static void on_packets(uv_poll_t *poll, int status, int events);

@@ -268,8 +268,9 @@ on_line(int fd)
 		char verb[9];
 		enum mix_step step;
 	} verbs[] = {
-	    {"EHLO", STEP_EHLO}, {"MAIL", STEP_MAIL}, {"RCPT", STEP_RCPT},
-	    {"DATA", STEP_DATA}, {"QUIT", STEP_QUIT}, {"STARTTLS", STEP_STARTTLS},
+	    {"EHLO", STEP_EHLO}, {"MAIL", STEP_MAIL},
+	    {"RCPT", STEP_RCPT}, {"DATA", STEP_DATA},
+	    {"QUIT", STEP_QUIT}, {"STARTTLS", STEP_STARTTLS},
 	};
 	struct conn *c = sink.conns[fd];
 

@@ -215,6 +215,9 @@ class Postfix(Mta):
         """The line of master.cf that says how to listen."""
         self.write("etc/postfix/main.cf", POSTFIX_MAIN + self.main)
         self.write("etc/postfix/master.cf", POSTFIX_MASTER + line + "\n")
+        # Postfix waits for a file that was changed seconds ago to settle.
+        for name in ("main.cf", "master.cf"):
+            os.utime(self.root / "etc/postfix" / name, (0, 0))
 
     def words(self):
         return ["/usr/lib/postfix/sbin/master", "-d"]
@@ -289,7 +292,7 @@ class Opensmtpd(Mta):
         super().__init__(where)
         self.owned("var/spool/smtpd", 0, 0, 0o711)
         self.owned("var/spool/smtpd/offline", 0, 905, 0o770)
-        self.owned("var/spool/smtpd/purge", 904, 0, 0o700)
+        self.owned("var/spool/smtpd/purge", 905, 0, 0o700)
         self.owned("var/lib/opensmtpd/empty", 0, 0, 0o711)
         self.set_listen(f"listen on {self.address} port {self.port}")
 

@@ -58,7 +58,8 @@ LD_LIBRARY_PATH=$part/usr/lib/$multiarch:$part/lib/$multiarch
 LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$part/usr/lib:$part/usr/lib/postfix
 export LD_LIBRARY_PATH
 find "$part" -type f \( -perm -100 -o -name '*.so*' \) -exec ldd {} + \
-	/bin/sh >"$part/ldd" 2>/dev/null || true # ldd dislikes scripts
+	>"$part/ldd" 2>/dev/null || true # ldd dislikes scripts
+ldd /bin/sh >>"$part/ldd"
 if grep 'not found' "$part/ldd" >&2; then
 	exit 1
 fi
@@ -81,6 +82,7 @@ done
 echo '127.0.0.1 localhost mta.example' >"$part/etc/hosts"
 echo 'hosts: files' >"$part/etc/nsswitch.conf"
 echo mta.example >"$part/etc/mailname"
+printf 'smtp 25/tcp\nsmtps 465/tcp\n' >"$part/etc/services"
 : >"$part/etc/resolv.conf"
 for device in null:3 zero:5 random:8 urandom:9; do
 	mknod -m 666 "$part/dev/${device%:*}" c 1 "${device#*:}"

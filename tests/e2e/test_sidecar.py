@@ -185,10 +185,15 @@ def test_interface_down_and_up(pair, start_sidecar, start_reader):
 
 
 @needs_root
-def test_interface_deleted_ends_it(pair, start_sidecar, start_reader, path):
+@pytest.mark.parametrize("is_down_first", [False, True])
+def test_interface_deleted_ends_it(pair, start_sidecar, start_reader, path,
+                                   is_down_first):
     sidecar = start_sidecar(pair.server, "-i", "wire0")
     reader = start_reader()
     reader.wait_state("up")
+    if is_down_first:
+        pair.server.ip("link", "set", "wire0", "down")
+        sidecar.wait_log("went down")
     pair.server.ip("link", "del", "wire0")
     assert sidecar.wait() == 1
     assert "the capture on wire0" in sidecar.log

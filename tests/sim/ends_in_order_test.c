@@ -207,6 +207,58 @@ behind_an_odd_dot_with_more_track_is_lost(void **state)
 	assert_true(scene.s.is_lost);
 }
 
+/* A FIN behind a QUIT or a message is how some clients always end. */
+static void
+shutting_behind_quit_is_not_giving_up(void **state)
+{
+	(void)state;
+	open_relay((struct plan){.reply_ms = 5000});
+	scene_client("EHLO a\r\nQUIT\r\n");
+	scene_mta("250 hello\r\n");
+	scene_until(1000);
+	world_shuts(&scene, SIDE_CLIENT);
+	assert_int_equal(scene.s.reason, REASON_NONE);
+}
+
+static void
+shutting_behind_a_message_is_not_giving_up(void **state)
+{
+	(void)state;
+	open_relay((struct plan){.reply_ms = 5000});
+	scene_client("MAIL FROM:<a>\r\nRCPT TO:<b>\r\nBDAT 1 LAST\r\nx");
+	scene_mta("250 a\r\n");
+	scene_until(1000);
+	world_shuts(&scene, SIDE_CLIENT);
+	assert_int_equal(scene.s.reason, REASON_NONE);
+	scene_mta("250 b\r\n250 queued\r\n");
+	scene_client_got("250 a\r\n250 b\r\n250 queued\r\n");
+}
+
+static void
+half_a_reply_is_passed_when_the_mta_ends(void **state)
+{
+	(void)state;
+	open_relay((struct plan){.reply_ms = 5000});
+	scene_client("EHLO a\r\n");
+	scene_mta("250-hello\r\n250-PIPE");
+	scene_client_got("");
+	world_shuts(&scene, SIDE_MTA);
+	scene_client_got("250-hello\r\n250-PIPE");
+}
+
+static void
+an_mta_that_stays_behind_quit_is_left(void **state)
+{
+	(void)state;
+	open_relay((struct plan){.reply_ms = 0});
+	scene_client("QUIT\r\n");
+	scene_mta("221 bye\r\n");
+	scene_until(1999);
+	assert_false(scene.has_ended);
+	scene_until(2000);
+	scene_ended(REASON_QUIT);
+}
+
 SCENES(cmocka_unit_test(half_close_before_the_dots_reply),
        cmocka_unit_test(leaving_in_a_held_reply_is_giving_up),
        cmocka_unit_test(leaving_without_a_hold_is_not),
@@ -219,4 +271,8 @@ SCENES(cmocka_unit_test(half_close_before_the_dots_reply),
        cmocka_unit_test(starttls_is_opaque_behind_its_220),
        cmocka_unit_test(an_unasked_reply_loses_track),
        cmocka_unit_test(an_odd_dot_counts_when_the_mta_says_so),
-       cmocka_unit_test(behind_an_odd_dot_with_more_track_is_lost))
+       cmocka_unit_test(behind_an_odd_dot_with_more_track_is_lost),
+       cmocka_unit_test(shutting_behind_quit_is_not_giving_up),
+       cmocka_unit_test(shutting_behind_a_message_is_not_giving_up),
+       cmocka_unit_test(half_a_reply_is_passed_when_the_mta_ends),
+       cmocka_unit_test(an_mta_that_stays_behind_quit_is_left))

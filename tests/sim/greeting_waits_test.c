@@ -1,4 +1,6 @@
 /* The greet delay: late dial, teaser, drip, and who pays for a slow MTA. */
+#include <string.h>
+
 #include "tests/sim/scenario.h"
 
 static void
@@ -78,6 +80,70 @@ teaser_is_spread_when_dripped(void **state)
 	scene_client_got(TEASER);
 }
 
+/* The MTA's name is learnt while a teaser is on its way. */
+static void
+a_teaser_survives_another_name(void **state)
+{
+	size_t len;
+
+	(void)state;
+	scene_open(
+	    (struct plan){.greet_ms = 9000, .drip_ms = 1000, .teaser = true});
+	scene_until(4000);
+	scene.site.name = "a-much-longer-name.example.org";
+	scene.site.name_len = strlen(scene.site.name);
+	scene_until(8000);
+	len = scene.out[SIDE_CLIENT].len;
+	assert_memory_equal(scene.out[SIDE_CLIENT].bytes, "220-mx.exa", 10);
+	assert_memory_equal(scene.out[SIDE_CLIENT].bytes + len - 2, "\r\n", 2);
+}
+
+static void
+a_longer_greet_comes_too_late_behind_the_dial(void **state)
+{
+	struct plan longer = {.greet_ms = 15000,
+			      .reply_cap_ms = 20000,
+			      .patience_ms = 9000,
+			      .session_cap_ms = 120000};
+
+	(void)state;
+	scene_open((struct plan){.greet_ms = 3000});
+	scene_until(2000);
+	scene_connect();
+	world_event(&scene, EVENT_REPLAN, SIDE_CLIENT, &longer);
+	scene_mta("220 real\r\n");
+	scene_until(3000);
+	scene_client_got("220 real\r\n");
+}
+
+static void
+a_longer_greet_acts_before_the_dial(void **state)
+{
+	struct plan longer = {.greet_ms = 15000,
+			      .reply_cap_ms = 20000,
+			      .patience_ms = 9000,
+			      .session_cap_ms = 120000};
+
+	(void)state;
+	scene_open((struct plan){.greet_ms = 3000});
+	world_event(&scene, EVENT_REPLAN, SIDE_CLIENT, &longer);
+	scene_until(13999);
+	assert_int_equal(scene.claims, 0);
+	scene_until(14000);
+	assert_int_equal(scene.claims, 1);
+}
+
+static void
+the_budget_ends_the_greet(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.greet_ms = 15000, .session_cap_ms = 6000});
+	scene_until(5999);
+	assert_int_equal(scene.claims, 0);
+	scene_until(6000);
+	assert_int_equal(scene.claims, 1);
+}
+
 static void
 pass_is_dialled_at_once(void **state)
 {
@@ -107,4 +173,8 @@ SCENES(cmocka_unit_test(dials_a_lead_before_the_greeting),
        cmocka_unit_test(drip_is_the_last_part),
        cmocka_unit_test(teaser_is_spread_when_dripped),
        cmocka_unit_test(pass_is_dialled_at_once),
-       cmocka_unit_test(leaving_early_costs_no_slot))
+       cmocka_unit_test(leaving_early_costs_no_slot),
+       cmocka_unit_test(a_teaser_survives_another_name),
+       cmocka_unit_test(a_longer_greet_comes_too_late_behind_the_dial),
+       cmocka_unit_test(a_longer_greet_acts_before_the_dial),
+       cmocka_unit_test(the_budget_ends_the_greet))

@@ -135,6 +135,60 @@ pass_waits_longer_for_a_slot(void **state)
 	scene_client_got(OWN_421);
 }
 
+static void
+more_words_do_not_push_the_refusal_out(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.greet_ms = 1000, .teaser = true});
+	scene_connect();
+	scene_mta("554 5.7.1 not you\r\n");
+	scene_mta("421 4.4.2 too slow\r\n");
+	scene_client("EHLO a\r\n");
+	scene_client_got(TEASER OWN_220 "554 5.7.1 not you\r\n");
+}
+
+static void
+only_220_ends_a_teaser(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.greet_ms = 1000, .teaser = true});
+	scene_connect();
+	scene_mta("250 odd\r\n");
+	scene_client_got(TEASER OWN_220);
+	scene_client("EHLO a\r\n");
+	scene_client_got("250 odd\r\n");
+}
+
+static void
+a_dial_without_an_answer_is_given_up(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.class_id = PLAN_CLASS_PASS});
+	world_event(&scene, EVENT_GRANTED, SIDE_MTA, NULL);
+	scene_until(9999);
+	assert_int_equal(scene.hang_ups, 0);
+	scene_until(11000);
+	assert_int_equal(scene.hang_ups, 1);
+	assert_int_equal(scene.dials, 2);
+}
+
+static void
+a_client_that_has_shut_is_not_waited_for(void **state)
+{
+	uint32_t ms;
+
+	(void)state;
+	scene_open((struct plan){.greet_ms = 0});
+	scene_client("QUIT\r\n");
+	world_shuts(&scene, SIDE_CLIENT);
+	for (ms = 1000; ms <= 20000 && !scene.has_ended; ms += 1000) {
+		scene_refuse();
+		scene_until(ms);
+	}
+	scene_client_got(OWN_421);
+	scene_ended(REASON_MTA_UNREACHABLE);
+}
+
 SCENES(cmocka_unit_test(held_while_the_mta_is_down),
        cmocka_unit_test(mta_down_for_good),
        cmocka_unit_test(teaser_then_nobody), cmocka_unit_test(teaser_then_554),
@@ -142,4 +196,8 @@ SCENES(cmocka_unit_test(held_while_the_mta_is_down),
        cmocka_unit_test(teaser_then_garbage),
        cmocka_unit_test(closing_before_the_greeting_is_complete),
        cmocka_unit_test(no_slot_in_time),
-       cmocka_unit_test(pass_waits_longer_for_a_slot))
+       cmocka_unit_test(pass_waits_longer_for_a_slot),
+       cmocka_unit_test(more_words_do_not_push_the_refusal_out),
+       cmocka_unit_test(only_220_ends_a_teaser),
+       cmocka_unit_test(a_dial_without_an_answer_is_given_up),
+       cmocka_unit_test(a_client_that_has_shut_is_not_waited_for))

@@ -1,4 +1,6 @@
 /* Reply delays: which replies wait, how long, and which never do. */
+#include <string.h>
+
 #include "tests/sim/scenario.h"
 
 static const struct plan slow = {.reply_ms = 5000, .error_ms = 9000};
@@ -180,6 +182,77 @@ the_mtas_421_brings_all(void **state)
 	scene_client_got("250 hello\r\n421 4.4.2 timeout\r\n");
 }
 
+static void
+prdr_is_followed(void **state)
+{
+	(void)state;
+	open_relay((struct plan){.reply_ms = 0});
+	scene_client("MAIL FROM:<a> PRDR\r\nRCPT TO:<b>\r\n"
+		     "RCPT TO:<c>\r\nDATA\r\n");
+	scene_mta("250 a\r\n250 b\r\n250 c\r\n354 d\r\n");
+	scene_client("x\r\n.\r\n");
+	scene_mta("353 each\r\n250 b\r\n550 c\r\n");
+	assert_int_equal(scene.s.counts.messages, 0);
+	scene_mta("250 done\r\n");
+	assert_int_equal(scene.s.counts.messages, 1);
+	assert_false(scene.s.is_lost);
+}
+
+static void
+what_is_too_long_to_hold_goes(void **state)
+{
+	static char line[1002];
+	int i;
+
+	(void)state;
+	memset(line, 'x', 1000);
+	memcpy(line, "250-", 4);
+	memcpy(line + 998, "\r\n", 3);
+	open_relay(slow);
+	scene_client("HELP\r\n");
+	for (i = 0; i < 8; i++)
+		scene_mta(line);
+	scene_client_got("");
+	scene_mta(line);
+	assert_int_equal(scene.out[SIDE_CLIENT].len, 10 + 9 * 1000);
+	assert_false(scene.s.is_lost);
+	scene_mta("250 end\r\n");
+	assert_int_equal(scene.out[SIDE_CLIENT].len, 10 + 9 * 1000 + 9);
+}
+
+static void
+a_lower_plan_acts_at_once(void **state)
+{
+	struct plan lower = {.reply_ms = 1000,
+			     .reply_cap_ms = 20000,
+			     .patience_ms = 9000,
+			     .session_cap_ms = 120000};
+
+	(void)state;
+	open_relay(slow);
+	scene_client("EHLO a\r\n");
+	scene_mta("250 hello\r\n");
+	scene_until(100);
+	world_event(&scene, EVENT_REPLAN, SIDE_CLIENT, &lower);
+	scene_until(999);
+	scene_client_got("");
+	scene_until(1000);
+	scene_client_got("250 hello\r\n");
+}
+
+static void
+any_3xx_opens_the_payload(void **state)
+{
+	(void)state;
+	open_relay((struct plan){.reply_ms = 0});
+	scene_client("DATA\r\n");
+	scene_mta("334 odd\r\n");
+	scene_client("QUIT\r\n.\r\n");
+	scene_mta("250 taken\r\n");
+	assert_int_equal(scene.s.counts.messages, 1);
+	assert_int_equal(scene.leg->count, 0);
+}
+
 SCENES(cmocka_unit_test(a_reply_waits),
        cmocka_unit_test(the_mtas_own_time_counts),
        cmocka_unit_test(patience_ends_it),
@@ -190,4 +263,8 @@ SCENES(cmocka_unit_test(a_reply_waits),
        cmocka_unit_test(a_callback_is_not_held_up),
        cmocka_unit_test(the_budget_ends_all_delays),
        cmocka_unit_test(a_release_lets_all_go),
-       cmocka_unit_test(the_mtas_421_brings_all))
+       cmocka_unit_test(the_mtas_421_brings_all),
+       cmocka_unit_test(prdr_is_followed),
+       cmocka_unit_test(what_is_too_long_to_hold_goes),
+       cmocka_unit_test(a_lower_plan_acts_at_once),
+       cmocka_unit_test(any_3xx_opens_the_payload))

@@ -55,6 +55,8 @@ static const struct row rows[] = {
     {"odd dot at the very beginning", "DATA\r\n.\n", "d", true},
     {"an odd dot is over with the next byte", "DATA\r\nx\n.\ny", "d"},
     {"two dots are none", "DATA\r\nx\n..\n", "d"},
+    {"line ends behind an odd dot",
+     "DATA\r\nx\n.\n\n\r\r\n\n\n\n\n\n\n\n\n\n\n", "d", true},
     {"an odd dot behind many bytes", "DATA\r\n" LONG_64 "\n.\n", "d", true},
     {"commands behind the dot", "DATA\r\n.\r\nRSET\r\nQUIT\r\n", "dDCq"},
     {"BDAT counts octets", "BDAT 5\r\n.\r\n.\nBDAT 3 LAST\r\nabcQUIT\r\n",
@@ -195,15 +197,13 @@ line_limit(void **state)
 
 	(void)state;
 	memset(line, 'x', sizeof(line));
-	assert_int_equal(
-	    smtp_client_read(&c, line, SMTP_LINE_MAX, &used, &cmd),
-	    SMTP_CLIENT_MORE);
+	assert_int_equal(smtp_client_read(&c, line, SMTP_LINE_MAX, &used, &cmd),
+			 SMTP_CLIENT_MORE);
 	assert_int_equal(smtp_client_read(&c, line, 1, &used, &cmd),
 			 SMTP_CLIENT_LOST);
 	memset(&c, 0, sizeof(c));
-	assert_int_equal(
-	    smtp_client_read(&c, line, sizeof(line), &used, &cmd),
-	    SMTP_CLIENT_LOST);
+	assert_int_equal(smtp_client_read(&c, line, sizeof(line), &used, &cmd),
+			 SMTP_CLIENT_LOST);
 }
 
 static void

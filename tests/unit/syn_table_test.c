@@ -310,6 +310,8 @@ static const struct {
     {"version", offsetof(struct syn_table, version), 2, 0},
     {"entry size", offsetof(struct syn_table, entry_bytes), 128, 0},
     {"no sets", offsetof(struct syn_table, sets_count), 0, 0},
+    {"no sets, and a size to fit", offsetof(struct syn_table, sets_count), 0,
+     -4 * 8 * 192},
     {"more sets", offsetof(struct syn_table, sets_count), 5, 0},
     {"fewer sets", offsetof(struct syn_table, sets_count), 3, 0},
     {"sets wrap", offsetof(struct syn_table, sets_count), 0xffffffff, 0},
@@ -406,6 +408,28 @@ unsound_entries_are_none(void **state)
 			fail_msg("%s: found", entry_rows[i].label);
 		rig_close(&rig);
 	}
+}
+
+/* Fields and bytes agree, on a version that does not exist. */
+static void
+unknown_version_is_none(void **state)
+{
+	uint8_t raw[PACKET_CAP];
+	struct syn syn;
+	struct syn_entry e;
+	struct rig rig;
+	char *words;
+
+	(void)state;
+	rig_open(&rig, 1);
+	rig_put(&rig, &plain_v6, 1, T0);
+	(void)rig_syn(&plain_v6, 1, raw, &syn);
+	assert_true(syn_reader_find(&rig.reader, &syn.src, &syn.dst, &e));
+	words = (char *)rig_entry(&rig, 0) + sizeof(uint64_t);
+	words[offsetof(struct syn_entry, family)] = 7;
+	words[offsetof(struct syn_entry, raw)] = 0x70;
+	assert_false(syn_reader_find(&rig.reader, &syn.src, &syn.dst, &e));
+	rig_close(&rig);
 }
 
 /* Any bytes at all: nothing is read outside (the sanitizers watch). */
@@ -576,6 +600,7 @@ main(void)
 	    cmocka_unit_test(nothing_is_read_of_a_stump),
 	    cmocka_unit_test(later_lies_move_no_reader),
 	    cmocka_unit_test(unsound_entries_are_none),
+	    cmocka_unit_test(unknown_version_is_none),
 	    cmocka_unit_test(noise_is_harmless),
 	    cmocka_unit_test(sets_hold_the_entries_asked_for),
 	    cmocka_unit_test(heartbeat_of_two_seconds),
