@@ -181,6 +181,7 @@ say_unavailable(struct step *st)
 	at += st->site->name_len;
 	memcpy(text + at, UNAVAILABLE, sizeof(UNAVAILABLE) - 1);
 	step_say(st, SIDE_CLIENT, text, at + sizeof(UNAVAILABLE) - 1);
+	st->s->counts.own_421 = true;
 	st->o->shut[SIDE_CLIENT] = true;
 	return st->s->client_fin ? PHASE_CLOSING : PHASE_LINGER;
 }
@@ -195,6 +196,7 @@ end_teaser(struct step *st)
 	step_say(st, SIDE_CLIENT, text, own_greeting(st->site, ' ', text));
 	st->s->is_greeted = true;
 	st->s->counts.greet_ms = st->now;
+	st->s->counts.own_greeting = true;
 }
 
 /* Bytes of the client that came early are not worth keeping any more. */
@@ -385,6 +387,8 @@ dial_connected(struct step *st)
 				  &s->server, text, sizeof(text));
 
 	step_say(st, SIDE_MTA, text, len);
+	if (len > 0)
+		s->counts.proxy_headers++;
 	reply_expect(st, SMTP_GREETING, 0);
 	return PHASE_BANNER;
 }

@@ -99,6 +99,9 @@ struct session_counts {
 	uint16_t recipients_refused;
 	uint16_t errors; /* 4xx and 5xx replies of any kind */
 	uint16_t dials;
+	uint16_t proxy_headers; /* said to the MTA */
+	bool own_greeting;	/* our 220 ended a teaser */
+	bool own_421;
 };
 
 /* The session's part of a slab seat. Zero it before EVENT_OPEN. */

@@ -161,6 +161,10 @@ metrics_session(struct metrics *m, const struct session_report *r)
 	metrics_add(m, syn_metric(r->syn_source), 1);
 	metrics_add(m, METRIC_BYTES_TO_MTA, c->bytes[SIDE_CLIENT]);
 	metrics_add(m, METRIC_BYTES_TO_CLIENT, c->bytes[SIDE_MTA]);
+	metrics_add(m, METRIC_OWN_TEASERS, s->teaser_said > 0);
+	metrics_add(m, METRIC_OWN_GREETINGS, c->own_greeting);
+	metrics_add(m, METRIC_OWN_421, c->own_421);
+	metrics_add(m, METRIC_OWN_PROXY_HEADERS, c->proxy_headers);
 	metrics_add(m, METRIC_EARLY_TALKERS, s->is_early);
 	metrics_add(m, METRIC_REPLIES_HELD, c->replies_held);
 	metrics_add(m, METRIC_MESSAGES_ACCEPTED, c->messages);

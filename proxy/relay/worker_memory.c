@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "proxy/daemon/log.h"
 #include "proxy/relay/worker_state.h"
 
 #define LEGS_SPARE 16
@@ -123,9 +124,23 @@ worker_memory_take(struct worker **out, const struct worker_options *options)
 	return 0;
 }
 
+/* Every seat is given back by then, or some path out forgot one. */
+static void
+check_slab(const struct slab *s, const char *what)
+{
+	if (s->used > 0)
+		log_say(LOG_LEVEL_ERROR,
+			"broken invariant: %u %s not given back, please "
+			"report it",
+			(unsigned)s->used, what);
+}
+
 void
 worker_memory_give(struct worker *w)
 {
+	check_slab(&w->conns, "sessions");
+	check_slab(&w->legs, "MTA connections");
+	check_slab(&w->buffers, "buffers");
 	(void)uv_loop_close(&w->loop);
 	uv_mutex_destroy(&w->mailbox_lock);
 	free_memory(w);

@@ -15,7 +15,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, TOP, Program, wait_until
+from conftest import TOP, Program, Tarryd, shipped_config, wait_until
 
 BASE = TOP / "build" / "mta"
 HERE = pathlib.Path(__file__).resolve().parent
@@ -322,3 +322,22 @@ def mta(tmp_path):
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def proxy_for(tmp_path, running):
+    """proxy_for(address, port, section__key=value ..) -> a Tarryd."""
+    def start(address, port, **keys):
+        number = len(running)
+        keys = {"http__address": "127.0.0.1:0", "syn__sidecar": "",
+                "syn__labels": "", "class_new__greet": "1s", **keys}
+        path = tmp_path / f"tarry{number}.ini"
+        path.write_text(shipped_config(**keys))
+        # tarryd runs as somebody else and reads it again at SIGHUP.
+        tmp_path.chmod(0o755)
+        tarryd = Tarryd(tmp_path / f"tarryd{number}.log",
+                        ["-c", path, "-l", "127.0.0.1:0",
+                         f"{address}:{port}"])
+        running.append(tarryd)
+        return tarryd
+    return start

@@ -1,0 +1,113 @@
+"""Mail by real clients, through tarryd, into a sink and into real MTAs.
+
+The yardstick is the same mail without Tarry: what is delivered must be equal
+byte for byte, and the MTA must log the client's address, not ours.
+"""
+import re
+import shutil
+import smtplib
+import subprocess
+import textwrap
+
+import pytest
+
+from conftest import BUILD, DEADLINE, wait_until
+from mta import (Exim, Opensmtpd, Postfix, base_root, mta,  # noqa: F401
+                 proxy_for)
+
+CLIENT = "127.0.0.77"
+
+# What goes wrong in relays: dots, 8-bit, NUL, long lines, blank ends.
+BODY = (b"Subject: odd\r\nFrom: a@b.example\r\nTo: c@d.example\r\n"
+        b"Message-Id: <1@b.example>\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000"
+        b"\r\n\r\n"
+        b".one dot\r\n..two dots\r\n...\r\n. \r\n .\r\n.x.\r\n"
+        b"\xe4\xf6\xfc \x80\xff latin and not\r\n"
+        b"gr\xc3\xbc\xc3\x9fe\r\n" + b"x" * 990 + b"\r\n"
+        b"trailing blanks   \r\n\ttab\r\n\r\n\r\n"
+        b"MAIL FROM:<x@y.example>\r\nQUIT\r\nDATA\r\n354 go on\r\n"
+        b"220 not a greeting\r\n\r\n")
+
+
+def stuffed(body):
+    """As it goes over the wire."""
+    return re.sub(rb"(?m)^\.", b"..", body) + b".\r\n"
+
+
+def sink_mail(sink, count):
+    files = wait_until(
+        lambda: len(list(sink.mail.glob("*.eml"))) >= count and
+        sorted(sink.mail.glob("*.eml"), key=lambda p: int(p.stem)),
+        f"{count} mails in the sink")
+    return [path.read_bytes() for path in files]
+
+
+def below_received(mail):
+    """What is below the MTA's own headers, up to its own Received."""
+    return re.sub(rb"\A(?s:.*?)^Received: [^\n]*\n(?:[ \t][^\n]*\n)*", b"",
+                  mail, count=1, flags=re.M)
+
+
+def send_python(port, body, host="127.0.0.1", source=CLIENT):
+    with smtplib.SMTP(host, port, timeout=DEADLINE,
+                      source_address=(source, 0)) as client:
+        client.sendmail("a@b.example", ["c@d.example"], body)
+
+
+def send_swaks(port, body, path, host="127.0.0.1"):
+    swaks = shutil.which("swaks")
+    if swaks is None:
+        pytest.skip("swaks is not there")
+    path.write_bytes(body)
+    done = subprocess.run(
+        [swaks, "--server", host, "--port", str(port), "--from",
+         "a@b.example", "--to", "c@d.example", "--ehlo", "client.example",
+         "--local-interface", CLIENT, "--data", f"@{path}"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout.decode(errors="replace")
+
+
+def megabyte():
+    lines = [b"%07d " % i + bytes(33 + (i * 7 + j) % 90
+                                  for j in range(60)) + b"\r\n"
+             for i in range(15000)]
+    return b"Subject: long\r\n\r\n" + b"".join(lines)
+
+
+def test_swaks_into_the_sink(start_sink, proxy_for, tmp_path):
+    sink = start_sink()
+    tarryd = proxy_for("127.0.0.1", sink.port).wait_ready()
+    send_swaks(tarryd.port, BODY, tmp_path / "body")
+    # The same without Tarry, because swaks adds a line end of its own.
+    direct = start_sink("none")
+    send_swaks(direct.port, BODY, tmp_path / "body")
+    assert sink_mail(sink, 1) == sink_mail(direct, 1)
+    assert BODY.rstrip() in sink_mail(sink, 1)[0]
+    assert "greet_ms=1" in tarryd.wait_log(r"^.*event=session.*$")[0]
+
+
+def test_smtplib_into_the_sink_is_the_same_megabyte(start_sink, proxy_for):
+    sink = start_sink()
+    tarryd = proxy_for("127.0.0.1", sink.port).wait_ready()
+    send_python(tarryd.port, megabyte())
+    assert sink_mail(sink, 1) == [megabyte()]
+
+
+@pytest.mark.parametrize("header", ["proxy_v1", "proxy_v2"])
+def test_postfix_gets_the_same_mail_and_the_address(mta, proxy_for, header,
+                                                    tmp_path):
+    behind = mta(Postfix, proxy=True).start()
+    direct = mta(Postfix).start()
+    tarryd = proxy_for(behind.address, behind.port,
+                       mta__client_address=header).wait_ready()
+    for body in (BODY, megabyte()):
+        send_python(tarryd.port, body)
+        send_python(direct.port, body, direct.address)
+    send_swaks(tarryd.port, BODY, tmp_path / "body")
+    send_swaks(direct.port, BODY, tmp_path / "body", direct.address)
+    got = sorted(map(below_received, behind.wait_mail(3)))
+    want = sorted(map(below_received, direct.wait_mail(3)))
+    assert got == want
+    assert b"\n.one dot\n..two dots\n...\n. \n" in got[-1] + got[-2]
+    assert behind.log.count(f"client=unknown[{CLIENT}]") == 3
+    assert "warning" not in behind.log
