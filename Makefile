@@ -15,10 +15,14 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion \
 	-Wdouble-promotion -Wenum-conversion
 ifneq ($(findstring clang,$(CC)),clang)
 WARN += -Wlogical-op -Wduplicated-cond -Wduplicated-branches \
-	-Wjump-misses-init -Wframe-larger-than=4096
+	-Wjump-misses-init
 endif
+# Sanitizers blow up frames and confuse the flow warnings.
+ifeq ($(SAN),)
+WARN += -Wframe-larger-than=4096
 ifdef CI
 WARN += -Werror
+endif
 endif
 OPT ?= -O2 -D_FORTIFY_SOURCE=2
 OUR_CFLAGS := -std=c11 -D_GNU_SOURCE -g -Iinclude -I. -I$(BUILD)/gen $(WARN) \
@@ -104,8 +108,7 @@ tests: $(BENCH)
 
 # What a person calls. Debian's own Python is the one with pytest.
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
-TESTS := $(UNIT)
-tests: $(TESTS) all
+tests: $(UNIT) all
 test check: deps-test
 	$(PYTHON) tools/test.py $(BUILD)
 lint: deps-test
@@ -115,9 +118,9 @@ run: deps
 	@BUILD=$(BUILD) MTA='$(MTA)' LISTEN='$(LISTEN)' MODE='$(MODE)' \
 	  HTTP='$(HTTP)' tools/run.sh
 deps:
-	@tools/deps.sh build
+	@tools/deps.sh build run
 deps-test:
-	@tools/deps.sh build test
+	@tools/deps.sh build run test
 
 # Long: every way to leave and to fail, 100,000 times; and the figures.
 STORM ?= 100000
@@ -162,24 +165,20 @@ format:
 
 SBIN = $(DESTDIR)$(PREFIX)/sbin
 MAN = $(DESTDIR)$(PREFIX)/share/man
-SHARE = $(DESTDIR)$(PREFIX)/share/tarry
+ETC = $(DESTDIR)$(SYSCONFDIR)/tarry
 install: all
-	install -d $(SBIN) $(MAN)/man5 $(MAN)/man8 $(SHARE) \
-	  $(DESTDIR)$(SYSCONFDIR)/tarry
+	install -d $(SBIN) $(MAN)/man5 $(MAN)/man8 $(ETC)
 	install -m 755 $(PROGRAMS:%=$(BUILD)/%) $(SBIN)
-	for s in 5 8; do for m in $$(ls docs/*.$$s 2>/dev/null); do \
-	  install -m 644 $$m $(MAN)/man$$s; done; done
-	install -m 644 $(wildcard config/*.ini) $(SHARE)
-	for f in $(notdir $(wildcard config/*.ini)); do \
-	  test -e $(DESTDIR)$(SYSCONFDIR)/tarry/$$f || \
-	  install -m 644 config/$$f $(DESTDIR)$(SYSCONFDIR)/tarry/$$f; done
+	install -m 644 $(wildcard docs/*.5) $(MAN)/man5
+	install -m 644 $(wildcard docs/*.8) $(MAN)/man8
+	for f in $(notdir $(wildcard config/*.ini)); do test -e $(ETC)/$$f || \
+	  install -m 644 config/$$f $(ETC)/$$f; done
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-clang $(BUILD)-lint $(BUILD)-fuzz
 
 help:
 	@echo 'make            build the programs into $(BUILD)/'
-	@echo 'make run        build and start it: [MTA=host:port]'
-	@echo '                [LISTEN=127.0.0.1:2500] [HTTP=127.0.0.1:9925]'
+	@echo 'make run        and start it: [MTA=a:p] [LISTEN=a:p] [HTTP=a:p]'
 	@echo 'make test       every test and check; ends with N passed, N failed'
 	@echo 'make lint       the checks alone'
 	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'

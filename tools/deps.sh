@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that are missing. Called as
-#   tools/deps.sh build [test]
+#   tools/deps.sh build [run] [test]
 # Says nothing and touches no network where all is there. No daemon of the
 # distribution is started, and no MTA is ever installed: this machine may run
 # one.
@@ -8,17 +8,19 @@ set -eu
 
 build='make gcc libc6-dev pkg-config xxd libuv1-dev libinih-dev
 	libmicrohttpd-dev libxxhash-dev libcap-ng-dev libpcap-dev'
+run='swaks'
 test='clang clang-format cppcheck curl iproute2 libclang-rt-14-dev
 	libcmocka-dev liblwip-dev mandoc nftables p0f procps python3
-	python3-pytest python3-scapy shellcheck swaks tcpdump valgrind'
+	python3-pytest python3-scapy shellcheck tcpdump valgrind'
 
 wanted=
 for set in "$@"; do
 	case $set in
 	build) wanted="$wanted $build" ;;
+	run) wanted="$wanted $run" ;;
 	test) wanted="$wanted $test" ;;
 	*)
-		echo "usage: tools/deps.sh build [test]" >&2
+		echo "usage: tools/deps.sh build [run] [test]" >&2
 		exit 2
 		;;
 	esac

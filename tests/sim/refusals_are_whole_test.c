@@ -148,6 +148,19 @@ more_words_do_not_push_the_refusal_out(void **state)
 }
 
 static void
+an_early_client_gets_the_refusal_at_once(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.greet_ms = 1000, .teaser = true});
+	scene_client("EHLO a\r\n");
+	world_shuts(&scene, SIDE_CLIENT);
+	scene_connect();
+	scene_mta("554 5.7.1 not you\r\n");
+	scene_client_got(TEASER OWN_220 "554 5.7.1 not you\r\n");
+	scene_ended(REASON_MTA_REFUSED);
+}
+
+static void
 only_220_ends_a_teaser(void **state)
 {
 	(void)state;
@@ -198,6 +211,7 @@ SCENES(cmocka_unit_test(held_while_the_mta_is_down),
        cmocka_unit_test(no_slot_in_time),
        cmocka_unit_test(pass_waits_longer_for_a_slot),
        cmocka_unit_test(more_words_do_not_push_the_refusal_out),
+       cmocka_unit_test(an_early_client_gets_the_refusal_at_once),
        cmocka_unit_test(only_220_ends_a_teaser),
        cmocka_unit_test(a_dial_without_an_answer_is_given_up),
        cmocka_unit_test(a_client_that_has_shut_is_not_waited_for))

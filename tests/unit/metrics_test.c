@@ -138,8 +138,8 @@ a_session_is_counted_everywhere(void **state)
 	    "tarry_relayed_bytes_total{direction=\"to_client\"} 22",
 	    "tarry_signature_connections_total{label=\"Linux\"} 1",
 	    "tarry_signature_connections_total{label=\"unknown\"} 0",
-	    "tarry_signature_lookups_total{source=\"sidecar\",result=\"hit\"} "
-	    "1",
+	    ("tarry_signature_lookups_total{source=\"sidecar\",result=\"hit\"} "
+	     "1"),
 	    "tarry_early_talkers_total 1",
 	    "tarry_replies_held_total 3",
 	    "tarry_messages_total{outcome=\"accepted\"} 4",
