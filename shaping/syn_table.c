@@ -354,6 +354,18 @@ syn_reader_open(struct syn_reader *reader, const void *memory, size_t bytes)
 }
 
 bool
+syn_reader_watches(const struct syn_reader *reader, uint16_t port)
+{
+	if (reader->table == NULL)
+		return false;
+	for (size_t i = 0; i < SYN_TABLE_PORTS_CAP; i++) {
+		if (reader->table->ports[i] == port)
+			return true;
+	}
+	return false;
+}
+
+bool
 syn_reader_find(const struct syn_reader *reader, const struct addr *client,
 		const struct addr *local, struct syn_entry *out)
 {

@@ -34,18 +34,16 @@ struct testimony {
 	struct syn_entry entry;
 };
 
+/* The destination is left out: whether it is known changes with the sidecar,
+ * and what is spent must stay so. */
 static uint64_t
-hash_of(uint64_t seed, const struct addr *client, const struct addr *local)
+hash_of(uint64_t seed, const struct addr *client)
 {
-	uint8_t key[36] = {0};
+	uint8_t key[18];
 	uint64_t hash;
 
 	memcpy(key, client->ip, 16);
 	memcpy(key + 16, &client->port, 2);
-	if (local != NULL) {
-		memcpy(key + 18, local->ip, 16);
-		memcpy(key + 34, &local->port, 2);
-	}
 	hash = XXH3_64bits_withSeed(key, sizeof(key), seed);
 	return hash != 0 ? hash : 1;
 }
@@ -85,7 +83,7 @@ forget_oldest(struct syn_witness_bucket *bucket)
 static struct syn_witness_accept *
 recall(struct syn_witness *memory, const struct syn_witness_case *look)
 {
-	uint64_t hash = hash_of(memory->seed, look->client, look->local);
+	uint64_t hash = hash_of(memory->seed, look->client);
 	struct syn_witness_bucket *bucket =
 	    &memory->buckets[hash % SYN_WITNESS_BUCKETS];
 	struct syn_witness_accept *accept = find_accept(bucket, hash);
@@ -105,6 +103,16 @@ recall(struct syn_witness *memory, const struct syn_witness_case *look)
 	return accept;
 }
 
+/* Where the entry must have gone; NULL if the table cannot know. */
+static const struct addr *
+destination(const struct syn_witness_case *look)
+{
+	return look->local != NULL &&
+		       syn_reader_watches(look->reader, look->local->port)
+		   ? look->local
+		   : NULL;
+}
+
 static void
 hear(struct testimony *t, const struct syn_witness_case *look,
      struct syn_witness_result *out)
@@ -117,7 +125,7 @@ hear(struct testimony *t, const struct syn_witness_case *look,
 		t->has_kernel = false;
 	}
 	t->has_entry =
-	    syn_reader_find(look->reader, look->client, look->local,
+	    syn_reader_find(look->reader, look->client, destination(look),
 			    &t->entry) &&
 	    syn_parse(&t->sidecar, t->entry.raw, t->entry.raw_len) > 0 &&
 	    t->sidecar.isn == t->entry.isn;

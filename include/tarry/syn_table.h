@@ -168,6 +168,12 @@ bool syn_reader_find(const struct syn_reader *reader, const struct addr *client,
 		     const struct addr *local, struct syn_entry *out);
 
 /*
+ * True if SYNs to this port are captured. A listener on another port is
+ * reached by redirection: the table knows the port before it.
+ */
+bool syn_reader_watches(const struct syn_reader *reader, uint16_t port);
+
+/*
  * Copies entry `index` (0 .. 8 * sets_count - 1) as it stands. Returns false if
  * it is empty or being written. For tools.
  */

@@ -12,9 +12,9 @@
  * An entry serves one accept. A client may use its address and port again
  * within a second, with a new SYN; then the old one must never be taken for
  * it. So each worker remembers its accepts: a SYN captured before the last
- * accept of the same connection, or with the ISN used for it, is spent. That
- * memory is bounded, and forgetting is safe: what is forgotten raises a floor
- * in time below which every SYN of that bucket is spent.
+ * accept of the same client and port, or with the ISN used for it, is spent.
+ * That memory is bounded, and forgetting is safe: what is forgotten raises a
+ * floor in time below which every SYN of that bucket is spent.
  */
 #ifndef TARRY_SYN_WITNESS_H
 #define TARRY_SYN_WITNESS_H
@@ -39,9 +39,9 @@ enum syn_witness_source {
 	SYN_WITNESS_SIDECAR_CONFIRMED /* the kernel's ISN is the same */
 };
 
-/* The last accept of one connection's addresses and ports. */
+/* The last accept of one client's address and port. */
 struct syn_witness_accept {
-	uint64_t hash;	      /* of them; 0: free */
+	uint64_t hash;	      /* of these; 0: free */
 	uint64_t accepted_ns; /* which accept; 0: none yet */
 	uint64_t floor_ns;    /* SYNs captured up to then are spent */
 	uint32_t isn;	      /* of the SYN used last */
@@ -60,7 +60,9 @@ struct syn_witness {
 };
 
 /*
- * One look. All is borrowed for the call. The kernel's copy can be read once:
+ * One look. All is borrowed for the call. If the sidecar does not watch the
+ * port of `local`, the listener is reached by redirection, and no destination
+ * is compared; NULL says so outright. The kernel's copy can be read once:
  * at later looks it is empty. accepted_ns is read after accept() returned
  * (CLOCK_MONOTONIC; not the loop's cached time, which may lie before the SYN)
  * and is the same at every look of one connection.
@@ -68,9 +70,10 @@ struct syn_witness {
 struct syn_witness_case {
 	const struct syn_reader *reader; /* without a table: no sidecar */
 	const struct addr *client;
-	const struct addr *local; /* NULL: reached by redirection */
-	const uint8_t *kernel;	  /* TCP_SAVED_SYN, from the IP header on */
-	size_t kernel_len;	  /* 0: empty */
+	const struct addr
+	    *local;	       /* where the client went, as the socket says */
+	const uint8_t *kernel; /* TCP_SAVED_SYN, from the IP header on */
+	size_t kernel_len;     /* 0: empty */
 	uint64_t accepted_ns;
 	uint64_t now_ns;	 /* accepted_ns at the first look */
 	unsigned int looks_done; /* 0 at accept, then 1 .. LOOKS */

@@ -19,7 +19,7 @@
 /* How often a socket that is not read is looked at. */
 #define CHECK_MS 1000
 /* How soon reading is tried again when no buffer was free. */
-#define STARVED_MS 50
+#define STARVED_MS 500
 
 static_assert(EVENT_COUNT * SIDE_COUNT <= 32, "one bit an event and side");
 
@@ -342,7 +342,6 @@ conn_wake(struct conn *c)
 	if (look_ms != 0 && look_ms <= now_ms && facts_look(c))
 		conn_event(c, EVENT_REPLAN, SIDE_CLIENT);
 	for (side = SIDE_CLIENT; side < SIDE_COUNT; side++) {
-		c->streams[side].is_starved = false;
 		if (!c->streams[side].is_reading)
 			stream_check(c, side);
 	}

@@ -48,6 +48,7 @@ struct mta_probe {
 	bool is_stopping;
 	bool has_passed;
 	enum probe_step step;
+	struct addr self; /* our end of the socket, once it is connected */
 	uint32_t retry_ms;
 	struct smtp_reply reply;
 	size_t seen_len;
@@ -114,8 +115,9 @@ say_failure(struct mta_probe *p)
 	if (strcmp(p->why, p->why_said) == 0)
 		return;
 	memcpy(p->why_said, p->why, sizeof(p->why_said));
-	mta_probe_say_failure(&p->config->mta, p->why,
-			      p->step != PROBE_CONNECTING);
+	mta_probe_say_failure(&p->config->mta,
+			      p->step != PROBE_CONNECTING ? &p->self : NULL,
+			      p->why);
 }
 
 __attribute__((format(printf, 2, 3))) static void
@@ -298,7 +300,6 @@ on_connect(uv_connect_t *request, int status)
 	const struct config_mta *mta = &p->config->mta;
 	struct sockaddr_storage sa;
 	int sa_len = sizeof(sa);
-	struct addr self;
 	char text[SESSION_SAY_CAP];
 	size_t len;
 
@@ -311,10 +312,10 @@ on_connect(uv_connect_t *request, int status)
 		fail(p, "cannot connect: %s", uv_strerror(status));
 		return;
 	}
-	sockaddr_get(&self, &sa);
+	sockaddr_get(&p->self, &sa);
 	go(p, PROBE_GREETING, REPLY_MS);
 	(void)uv_read_start((uv_stream_t *)&p->tcp, on_alloc, on_read);
-	len = proxy_header(mta->client_address, &self, &mta->address, text,
+	len = proxy_header(mta->client_address, &p->self, &mta->address, text,
 			   sizeof(text));
 	if (len > 0)
 		send_text(p, text, len);

@@ -92,37 +92,46 @@ mta_probe_line(const char *text, size_t len)
 }
 
 static void
-say_lines(const char *address, const char *ip, unsigned port)
-{
-	log_say(LOG_LEVEL_ERROR,
-		"the MTA must expect the PROXY header on %s and trust nobody "
-		"for coming from this host. Postfix, master.cf: "
-		"%s:%u inet n - y - - smtpd "
-		"-o smtpd_upstream_proxy_protocol=haproxy",
-		address, ip, port);
-	log_say(LOG_LEVEL_ERROR, "Exim, main section: hosts_proxy = %s", ip);
-	log_say(LOG_LEVEL_ERROR,
-		"OpenSMTPD, smtpd.conf: listen on %s port %u proxy-v2", ip,
-		port);
-}
-
-void
-mta_probe_say_failure(const struct config_mta *mta, const char *why,
-		      bool is_setting)
+say_lines(const struct config_mta *mta, const struct addr *self)
 {
 	char address[ADDR_TEXT_CAP];
 	char ip[ADDR_TEXT_CAP];
+	char self_ip[ADDR_TEXT_CAP];
 
 	(void)addr_text(&mta->address, address, sizeof(address));
 	(void)addr_ip_text(&mta->address, ip, sizeof(ip));
+	(void)addr_ip_text(self, self_ip, sizeof(self_ip));
+	log_say(LOG_LEVEL_ERROR,
+		"the MTA must expect the PROXY header on %s and trust nobody "
+		"for coming from this host. Postfix, master.cf: "
+		"%s inet n - y - - smtpd "
+		"-o smtpd_upstream_proxy_protocol=haproxy",
+		address, address);
+	/* Debian's exim4-daemon-light does not know the option. */
+	log_say(LOG_LEVEL_ERROR,
+		"Exim that lists PROXY in `exim -bV` (in Debian: "
+		"exim4-daemon-heavy), main section: hosts_proxy = %s",
+		self_ip);
+	log_say(LOG_LEVEL_ERROR,
+		"OpenSMTPD, smtpd.conf: listen on %s port %u proxy-v2", ip,
+		(unsigned)mta->address.port);
+}
+
+void
+mta_probe_say_failure(const struct config_mta *mta, const struct addr *self,
+		      const char *why)
+{
+	char address[ADDR_TEXT_CAP];
+
+	(void)addr_text(&mta->address, address, sizeof(address));
 	log_say(LOG_LEVEL_ERROR,
 		"the MTA at %s failed the test session: %s. Clients are "
 		"treated as if it were unreachable until it passes",
 		address, why);
-	if (!is_setting)
+	if (self == NULL)
 		return;
 	if (mta->client_address != CLIENT_ADDRESS_NONE)
-		say_lines(address, ip, mta->address.port);
+		say_lines(mta, self);
 	else
 		log_say(LOG_LEVEL_ERROR,
 			"mta.client_address is none: an MTA that waits for "

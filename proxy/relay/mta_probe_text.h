@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct addr;
 struct config_mta;
 
 /* What is due in step 0, 1 ..: "greeting", "silence", .. Static. */
@@ -25,10 +26,11 @@ bool mta_probe_has_keyword(const char *text, size_t len, const char *keyword);
 size_t mta_probe_line(const char *text, size_t len);
 
 /*
- * Logs a failure. `is_setting`: the MTA was reached, so that it may be the
- * setting on one of both ends; says what to write in the MTA's own files.
+ * Logs a failure. `self` is our address as the MTA saw it, NULL if it was not
+ * reached; if it was, it may be the setting on one of both ends, so that this
+ * says what to write in the MTA's own files.
  */
-void mta_probe_say_failure(const struct config_mta *mta, const char *why,
-			   bool is_setting);
+void mta_probe_say_failure(const struct config_mta *mta,
+			   const struct addr *self, const char *why);
 
 #endif

@@ -354,6 +354,22 @@ has_room(const struct conn *c, enum side side)
 	return buffer_room(st->buffer) >= (st->is_reading ? 1 : RESUME_ROOM);
 }
 
+/*
+ * A read begins only if what it brings can be kept. Clients that talk early
+ * share what the sessions with an MTA can do without: they could not stop
+ * those, however many they are.
+ */
+static bool
+may_take_buffer(const struct conn *c)
+{
+	const struct worker *w = c->worker;
+	uint32_t kept = WORKER_BUFFERS_RESERVE;
+
+	if (c->leg == NULL)
+		kept += w->buffers_for_legs;
+	return w->buffers.cap - w->buffers.used > kept;
+}
+
 static void
 on_alloc_client(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
@@ -395,6 +411,7 @@ stream_set_reading(struct conn *c, enum side side)
 
 	if (from == NULL || st->has_ended)
 		return;
+	st->is_starved = st->is_starved && !may_take_buffer(c);
 	want = st->is_wanted && !st->is_starved && has_room(c, side);
 	if (want == st->is_reading)
 		return;
@@ -432,7 +449,7 @@ stream_alloc(struct conn *c, enum side side, uv_buf_t *buf)
 	if (b != NULL) {
 		room = buffer_room(b);
 		at = buffer_tail(b);
-	} else if (w->buffers.cap - w->buffers.used <= WORKER_BUFFERS_RESERVE) {
+	} else if (!may_take_buffer(c)) {
 		room = 0;
 	}
 	*buf = uv_buf_init((char *)at, (unsigned)read_limit(c, side, room));

@@ -3,8 +3,9 @@
  *
  * A leg seat is in use until its handle's close callback, one turn longer
  * than its MTA slot: hence some more seats than slots. Each session with the
- * MTA may have something pending in both directions; clients that talk early
- * share a bounded number of buffers, and wait unread when those are used up.
+ * MTA may have something pending in both directions, and is sure of it;
+ * clients that talk early share a bounded number of buffers, and wait unread
+ * when those are used up.
  */
 #include "proxy/relay/worker_memory.h"
 
@@ -22,6 +23,7 @@
 struct pools {
 	uint32_t seats;
 	uint32_t legs;
+	uint32_t for_legs; /* of the buffers */
 	uint32_t buffers;
 };
 
@@ -35,6 +37,7 @@ pools_of(const struct worker_options *o)
 	return (struct pools){
 	    .seats = o->seats,
 	    .legs = 2 * slots + LEGS_SPARE,
+	    .for_legs = 2 * slots,
 	    .buffers = 2 * slots + early + WORKER_BUFFERS_RESERVE,
 	};
 }
@@ -45,6 +48,7 @@ take_slabs(struct worker *w)
 	struct pools p = pools_of(&w->options);
 	int error = slab_init(&w->conns, sizeof(struct conn), p.seats);
 
+	w->buffers_for_legs = p.for_legs;
 	if (error == 0)
 		error = slab_init(&w->legs, sizeof(struct leg_seat), p.legs);
 	if (error == 0)

@@ -71,8 +71,9 @@ struct worker {
 	struct slab conns;
 	struct slab legs;
 	struct slab buffers;
-	uint32_t held;	  /* sessions that wait for a delay of ours */
-	uint32_t waiting; /* sessions that wait at the gate */
+	uint32_t buffers_for_legs; /* not for clients that talk early */
+	uint32_t held;		   /* sessions that wait for a delay of ours */
+	uint32_t waiting;	   /* sessions that wait at the gate */
 	uint64_t next_id;
 	struct syn_witness witness; /* which SYNs are spent */
 

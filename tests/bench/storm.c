@@ -3,10 +3,12 @@
  * its own way (mix.h).
  *
  *	storm -t ADDRESS:PORT [-n SESSIONS] [-c AT_ONCE] [-s SEED] [-i FIRST]
- *	      [-b BODY_BYTES] [-k LEAVE,HOW,CLASS,FAULT] [-p PATIENCE_MS]
+ *	      [-b BODY_BYTES] [-k LEAVE,HOW,CLASS,FAULT | -m] [-p PATIENCE_MS]
  *	      [-r FILE] [-H STEP]
  *
  *   -k  the cell of the mix, by names; `*` in a place draws lots, seeded
+ *   -m  the whole matrix instead of -n and -k: each way to leave in each class,
+ *       and each fault in each class
  *   -b  0 draws lots: most short, some larger than all the buffers between
  *   -i  the number of the first session, and so of its message
  *   -r  a line a session: ID LEAVE HOW CLASS FAULT END STEP TOLD, TOLD being
@@ -89,6 +91,28 @@ draw_cell(struct client *c)
 	c->later_ms = 1 + (uint32_t)below(250);
 }
 
+static uint32_t
+matrix_size(void)
+{
+	return (uint32_t)(MIX_CLASSES *
+			  (mix_leaves_count * HOW_COUNT + mix_faults_count));
+}
+
+/* Cell n of the matrix: a leave and a `well`, or a fault and a `complete`. */
+static void
+take_from_matrix(struct client *c, size_t n)
+{
+	c->class = n % MIX_CLASSES;
+	n /= MIX_CLASSES;
+	c->how = (enum mix_how)(n % HOW_COUNT);
+	c->leave = &mix_leaves[0];
+	c->fault = 0;
+	if (n < mix_leaves_count * HOW_COUNT)
+		c->leave = &mix_leaves[n / HOW_COUNT];
+	else
+		c->fault = n - mix_leaves_count * HOW_COUNT;
+}
+
 static int
 open_socket(const struct client *c)
 {
@@ -125,6 +149,8 @@ begin(struct client *c)
 	memset(c, 0, sizeof *c);
 	c->id = storm.first + storm.begun++;
 	draw_cell(c);
+	if (storm.is_matrix)
+		take_from_matrix(c, storm.begun - 1);
 	c->fd = open_socket(c);
 	c->deadline_ms = mix_now_ms() + storm.patience_ms;
 	if (mix_faults[c->fault].act == ACT_STALL)
@@ -355,7 +381,7 @@ take_target(char *text)
 static void
 take_option(int option, char *value)
 {
-	unsigned long n = strtoul(value, NULL, 10);
+	unsigned long n = value != NULL ? strtoul(value, NULL, 10) : 0;
 
 	switch (option) {
 	case 't':
@@ -379,6 +405,10 @@ take_option(int option, char *value)
 	case 'p':
 		storm.patience_ms = n;
 		break;
+	case 'm':
+		storm.is_matrix = true;
+		storm.sessions = matrix_size();
+		break;
 	case 'k':
 		take_cell(value);
 		break;
@@ -401,7 +431,7 @@ main(int argc, char **argv)
 
 	signal(SIGPIPE, SIG_IGN);
 	storm.leave = storm.how = storm.class = storm.fault = -1;
-	while ((option = getopt(argc, argv, "t:n:c:s:i:b:k:p:r:H:")) != -1) {
+	while ((option = getopt(argc, argv, "t:n:c:s:i:b:k:mp:r:H:")) != -1) {
 		if (option == '?')
 			return 2;
 		take_option(option, optarg);

@@ -60,6 +60,7 @@ struct storm {
 	int how;
 	int class;
 	int fault;
+	bool is_matrix;
 	enum mix_step hold; /* STEP_COUNT: none */
 	FILE *results;
 	int epoll;

@@ -37,6 +37,7 @@
 #define TICK_MS 10
 #define REFUSE_MS 100
 #define HANG_MS 200
+#define STALL_MS 2000 /* then it closes, as MTAs do in the end */
 #define DOT "\r\n.\r\n"
 #define DOT_LEN 5
 #define HEADER_LEN 16 /* PROXY v2, section 2.2, without the addresses */
@@ -47,7 +48,7 @@ enum state { STATE_PROXY, STATE_LINES, STATE_BODY, STATE_OPAQUE, STATE_DEAF };
 struct conn {
 	enum state state;
 	const struct mix_fault *fault;
-	uint64_t slow_ms; /* when the slow reply is due; 0: none */
+	uint64_t slow_ms; /* when the slow reply or the end is due; 0: none */
 	enum mix_step slow_step;
 	uint32_t id;
 	uint64_t hash;
@@ -166,10 +167,10 @@ reply(int fd, enum mix_step step)
 }
 
 static void
-begin_slow(struct conn *c, enum mix_step step)
+begin_slow(struct conn *c, enum mix_step step, uint64_t ms)
 {
 	sink.slow_count += c->slow_ms == 0;
-	c->slow_ms = mix_now_ms() + MIX_SLOW_MS;
+	c->slow_ms = mix_now_ms() + ms;
 	c->slow_step = step;
 }
 
@@ -178,6 +179,7 @@ go_deaf(int fd)
 {
 	struct epoll_event ev = {.data.fd = fd};
 
+	begin_slow(sink.conns[fd], STEP_BYE, STALL_MS);
 	sink.conns[fd]->state = STATE_DEAF;
 	(void)epoll_ctl(sink.epoll, EPOLL_CTL_MOD, fd, &ev);
 }
@@ -208,7 +210,7 @@ fail(int fd, enum mix_step step)
 		go_deaf(fd);
 		break;
 	case ACT_SLOW:
-		begin_slow(c, step);
+		begin_slow(c, step, MIX_SLOW_MS);
 		break;
 	}
 }
@@ -502,7 +504,10 @@ tick(void)
 			continue;
 		c->slow_ms = 0;
 		sink.slow_count--;
-		reply(fd, c->slow_step);
+		if (c->state == STATE_DEAF)
+			leave(fd, ACT_FIN);
+		else
+			reply(fd, c->slow_step);
 	}
 }
 

@@ -111,3 +111,131 @@ def test_postfix_gets_the_same_mail_and_the_address(mta, proxy_for, header,
     assert b"\n.one dot\n..two dots\n...\n. \n" in got[-1] + got[-2]
     assert behind.log.count(f"client=unknown[{CLIENT}]") == 3
     assert "warning" not in behind.log
+
+
+# Real programs as senders, each as it comes: Exim says all in one segment and
+# shuts its side before the dot is answered, Postfix pipelines, OpenSMTPD and
+# curl do not, msmtp pipelines half.
+MESSAGE = (b"From: a@b.example\nTo: c@d.example\nSubject: from %s\n"
+           b"Message-Id: <1@b.example>\n"
+           b"Date: Sun, 22 Nov 2026 10:00:00 +0000\n\n"
+           b".dot\n..\n.\nFrom here\n\ngr\xc3\xbc\xc3\x9fe\n"
+           + b"".join(b"%05d line\n" % i for i in range(3000)) + b"end\n")
+
+
+def chroot(root, words, message):
+    done = subprocess.run(["chroot", root, *map(str, words)], input=message,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout.decode(errors="replace")
+    return done.stdout.decode(errors="replace")
+
+
+def exim_sends(mta, port, message, tmp_path):
+    sender = mta(Exim)
+    sender.write("etc/exim4/exim4.conf", textwrap.dedent(f"""\
+        primary_hostname = client.example
+        qualify_domain = b.example
+        spool_directory = /var/spool/exim4
+        log_file_path = /var/log/exim-%s
+        keep_environment =
+        begin routers
+        all:
+          driver = manualroute
+          transport = out
+          route_list = * 127.0.0.1
+          self = send
+        begin transports
+        out:
+          driver = smtp
+          port = {port}
+          interface = {CLIENT}
+          hosts_avoid_tls = *
+          hosts_try_chunking =
+        """))
+    chroot(sender.root, ["/usr/sbin/exim4", "-odf", "-i", "-f", "a@b.example",
+                         "c@d.example"], message)
+    assert " => c@d.example" in sender.log and "Completed" in sender.log
+
+
+def exim_sends_chunks(mta, port, message, tmp_path):
+    sender = mta(Exim)
+    exim_sends(lambda kind: sender, port, message, tmp_path)
+    # The same spool once more, with BDAT.
+    config = sender.root / "etc/exim4/exim4.conf"
+    text = config.read_text().replace("hosts_try_chunking =\n", "")
+    sender.write("etc/exim4/exim4.conf", text)
+    chroot(sender.root, ["/usr/sbin/exim4", "-odf", "-i", "-f", "a@b.example",
+                         "c@d.example"], message)
+    assert sender.log.count("Completed") == 2
+    assert " K " in sender.log  # Exim's mark of a message sent by BDAT
+
+
+def postfix_sends(mta, port, message, tmp_path):
+    sender = mta(Postfix, main=f"""\
+relayhost = [127.0.0.1]:{port}
+smtpd_relay_restrictions = permit
+smtp_bind_address = {CLIENT}
+""")
+    sender.main += "virtual_mailbox_domains = none.example\n"
+    sender.write("etc/postfix/master.cf",
+                 (sender.root / "etc/postfix/master.cf").read_text() +
+                 "smtp unix - - n - - smtp\n")
+    main = sender.root / "etc/postfix/main.cf"
+    sender.write("etc/postfix/main.cf", main.read_text().replace(
+        "virtual_mailbox_domains = d.example\n", ""))
+    sender.start()
+    send_python(sender.port, message.replace(b"\n", b"\r\n"), sender.address)
+    wait_until(lambda: "status=sent (250" in sender.log, "Postfix to send")
+
+
+def opensmtpd_sends(mta, port, message, tmp_path):
+    sender = mta(Opensmtpd)
+    sender.write("etc/smtpd.conf", f"""\
+listen on {sender.address} port {sender.port}
+action "out" relay host smtp://127.0.0.1:{port} src {CLIENT}
+match from any for any action "out"
+""")
+    sender.start()
+    send_python(sender.port, message.replace(b"\n", b"\r\n"), sender.address)
+    wait_until(lambda: "result=Ok" in sender.log, "OpenSMTPD to send")
+
+
+def msmtp_sends(mta, port, message, tmp_path):
+    chroot(base_root("msmtp"),
+           ["/usr/bin/msmtp", "--host=127.0.0.1", f"--port={port}",
+            f"--source-ip={CLIENT}", "--from=a@b.example",
+            "--domain=client.example", "--tls=off", "--auth=off",
+            "c@d.example"], message)
+
+
+def curl_sends(mta, port, message, tmp_path):
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not there")
+    (tmp_path / "message").write_bytes(message.replace(b"\n", b"\r\n"))
+    done = subprocess.run(
+        ["curl", "-sS", "--interface", CLIENT, "--mail-from", "a@b.example",
+         "--mail-rcpt", "c@d.example", "--upload-file", tmp_path / "message",
+         f"smtp://127.0.0.1:{port}/client.example"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+SENDERS = {"exim": (exim_sends, 1), "exim by BDAT": (exim_sends_chunks, 2),
+           "postfix": (postfix_sends, 1), "opensmtpd": (opensmtpd_sends, 1),
+           "msmtp": (msmtp_sends, 1), "curl": (curl_sends, 1)}
+
+
+@pytest.mark.parametrize("name", SENDERS)
+def test_real_senders(name, mta, proxy_for, tmp_path):
+    send, count = SENDERS[name]
+    behind = mta(Postfix, proxy=True).start()
+    tarryd = proxy_for(behind.address, behind.port).wait_ready()
+    message = MESSAGE.replace(b"%s", name.encode())
+    send(mta, tarryd.port, message, tmp_path)
+    mails = behind.wait_mail(count)
+    assert len(mails) == count  # once, not twice
+    for mail in mails:
+        assert mail.split(b"\n\n", 1)[1] == message.split(b"\n\n", 1)[1]
+    assert behind.log.count(f"client=unknown[{CLIENT}]") == count
+    for line in re.findall(r"^.*event=session.*$", tarryd.log, re.M):
+        assert "messages=1 " in line and "rule=everyone" in line

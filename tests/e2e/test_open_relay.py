@@ -31,7 +31,7 @@ def logged(tarryd, pattern):
 # Kind of MTA, how its line is found in the message, how it is typed in.
 LINES = {
     "postfix": (Postfix, r'Postfix, master.cf: ([^"]*)"', "set_line"),
-    "exim": (Exim, r'Exim, main section: ([^"]*)"', "set_main"),
+    "exim": (Exim, r'Exim .*main section: ([^"]*)"', "set_main"),
     "opensmtpd": (Opensmtpd, r'OpenSMTPD, smtpd.conf: ([^"]*)"',
                   "set_listen"),
 }

@@ -3,18 +3,22 @@
 Needs root, for network namespaces of its own; what needs none runs without.
 """
 import os
+import pathlib
 import pwd
 import re
 import signal
 import socket
 import stat
+import statistics
 import struct
 import subprocess
+import tempfile
+import time
 
 import pytest
 
 from conftest import BUILD, DEADLINE, Program, wait_until
-from sidecar_rig import (Liar, Pair, Reader, compile_reader, pcap_file,
+from sidecar_rig import (TCP_SAVE_SYN, Liar, Pair, Reader, compile_reader, pcap_file,
                          syn_packet, table_memfd)
 
 SIDECAR = BUILD / "tarry-sidecar"
@@ -28,11 +32,12 @@ def reader_program(tmp_path_factory):
 
 
 @pytest.fixture
-def path(tmp_path):
-    """A socket's path that the user nobody can make and reach."""
-    for above in (tmp_path, *tmp_path.parents[:2]):
-        above.chmod(0o777 if above == tmp_path else 0o755)
-    return tmp_path / "syn.sock"
+def path():
+    """A socket's path that the user nobody can make and reach; pytest's own
+    directories are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="tarry-sidecar-") as made:
+        os.chmod(made, 0o777)
+        yield pathlib.Path(made) / "syn.sock"
 
 
 @pytest.fixture
@@ -109,6 +114,51 @@ def test_same_bytes_as_the_kernels_copy(pair, start_sidecar, start_reader,
         assert list(reader.entries()) == [client]
         status = reader.status()
         assert (status["inserted"], status["malformed"]) == (1, 0)
+
+
+@needs_root
+def test_syns_are_there_at_once(capturing):
+    """Without immediate mode each waits for the capture's 100 ms."""
+    pair, listener, sidecar, reader = capturing
+    assert "on any (LINUX_SLL2)" in sidecar.log
+    waits = []
+    for _ in range(11):
+        client, _ = pair.connect(listener)
+        start = time.monotonic()
+        reader.wait_entry(client)
+        waits.append(time.monotonic() - start)
+    assert statistics.median(waits) < 0.05
+
+
+@needs_root
+def test_syn_cookies_empty_the_kernels_copy_alone(capturing):
+    pair, listener, _, reader = capturing
+    subprocess.run(pair.server.words("sysctl", "-qw",
+                                     "net.ipv4.tcp_syncookies=2"), check=True)
+    client, kernel = pair.connect(listener)
+    assert kernel == ""
+    assert reader.wait_entry(client)["raw"].startswith("45")
+
+
+@needs_root
+def test_own_connections_are_not_taken(pair, start_sidecar, start_reader):
+    """SYNs that this host sends, to the same port elsewhere."""
+    with pair.client.inside():
+        there = socket.create_server((pair.CLIENT4, 0))
+    port = there.getsockname()[1]
+    with pair.server.inside():
+        here = socket.create_server((pair.SERVER4, port))
+        ours = socket.socket()
+    with there, here, ours:
+        here.setsockopt(socket.IPPROTO_TCP, TCP_SAVE_SYN, 1)
+        start_sidecar(pair.server, "-i", "wire0", "-p", port)
+        reader = start_reader()
+        reader.wait_state("up")
+        ours.settimeout(DEADLINE)
+        ours.connect(there.getsockname())
+        client, _ = pair.connect(here)
+        reader.wait_entry(client)
+        assert list(reader.entries()) == [client]
 
 
 @needs_root
@@ -371,6 +421,31 @@ def test_file_of_any_link(tmp_path, start_sidecar, start_reader, link, head):
     reader = start_reader()
     assert reader.wait_entry("192.0.2.9:40000")["raw"] == syn.hex()
     assert reader.status()["state"] == "up"
+
+
+@pytest.mark.parametrize("link,head", [row[1:] for row in LINKS],
+                         ids=[row[0] for row in LINKS])
+def test_frames_cut_anywhere(tmp_path, start_sidecar, start_reader, link,
+                             head):
+    frame = head + syn_packet()
+    frames = [(1, frame[:cut]) for cut in range(len(frame))]
+    start_sidecar(None, "-r", pcap_file(tmp_path / "a.pcap", frames, link))
+    reader = start_reader()
+    reader.wait_state("up")
+    status = reader.status()
+    assert status["received"] == len(frames)
+    assert status["malformed"] + status["foreign"] == len(frames)
+    assert status["malformed"] >= len(syn_packet()) - 1
+
+
+def test_frames_for_other_hosts(tmp_path, start_sidecar, start_reader):
+    """A cooked capture says for whom a frame was; the kernel drops others."""
+    frames = [(1, b"\x08\x00" + bytes(8) + bytes([kind]) + bytes(9) +
+               syn_packet(port=100 + kind)) for kind in range(5)]
+    start_sidecar(None, "-r", pcap_file(tmp_path / "a.pcap", frames, 276))
+    reader = start_reader()
+    reader.wait_state("up")
+    assert set(reader.entries()) == {"192.0.2.9:100", "192.0.2.9:104"}
 
 
 def test_file_keeps_the_spacing(tmp_path, start_sidecar, start_reader):

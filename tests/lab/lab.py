@@ -191,8 +191,9 @@ class Client(Namespace):
         """Attributes of the routes to the server: `advmss 1360`."""
         self.ip("route", "replace", f"10.71.{self.number}.0/24", "dev",
                 "eth0", *words)
+        # 256 is the kernel's own metric: another one would be a second route.
         self.ip("-6", "route", "replace", f"fd71:0:0:{self.number:x}::/64",
-                "dev", "eth0", *words)
+                "dev", "eth0", "metric", "256", *words)
 
     def connect(self, version, options=(), port=0):
         """Connects to Tarry, with options set on the socket before."""
@@ -233,7 +234,7 @@ class Lab:
             program.stop()
         for space in [*self.clients, self.server]:
             subprocess.run(["ip", "netns", "delete", space.name])
-        shutil.rmtree(self.dir)
+        os.environ.get("LAB_KEEP") or shutil.rmtree(self.dir)
 
     def client(self, **more):
         made = Client(self, len(self.clients) + 1, **more)
@@ -352,11 +353,6 @@ def parse_logfmt(line):
     found = re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)', line)
     return {key: value[1:-1] if value[:1] == '"' else value
             for key, value in found}
-
-
-def wait_readable(sock, seconds=DEADLINE):
-    sock.settimeout(seconds)
-    return sock
 
 
 def read_reply(sock):

@@ -75,9 +75,10 @@ struct ask {
 	uint64_t accepted_ns;
 	uint64_t now_ns; /* 0: accepted_ns */
 	unsigned int looks_done;
-	uint16_t port; /* 0: PORT */
+	uint16_t port;	     /* 0: PORT */
+	uint16_t local_port; /* 0: 25 */
 	bool has_no_sidecar;
-	bool is_redirected;
+	bool has_no_local;
 };
 
 static struct syn_witness_result
@@ -85,11 +86,12 @@ decide(struct bench *b, const struct ask *ask)
 {
 	uint8_t raw[PACKET_CAP];
 	const struct addr client = rig_client(ask->port ? ask->port : PORT);
-	const struct addr local = rig_local(25);
+	const struct addr local =
+	    rig_local(ask->local_port ? ask->local_port : 25);
 	const struct syn_witness_case look = {
 	    .reader = ask->has_no_sidecar ? &b->none : &b->rig.reader,
 	    .client = &client,
-	    .local = ask->is_redirected ? NULL : &local,
+	    .local = ask->has_no_local ? NULL : &local,
 	    .kernel = raw,
 	    .kernel_len = kernel_bytes(ask->kernel, ask->isn, raw),
 	    .accepted_ns = ask->accepted_ns,
@@ -472,9 +474,9 @@ forgetting_costs_only_old_syns(void **state)
 }
 
 /*
- * The oldest are forgotten first. With the last 4 of each bucket remembered,
- * a SYN from 2.5 ms ago is good for nine in ten clients at 1000 accepts a ms
- * over 1024 buckets.
+ * The oldest are forgotten first. At 1000 accepts a ms over 1024 buckets, of
+ * which the last 4 are remembered each, a SYN from 2.5 ms ago is good for
+ * three clients in four; were the newest forgotten, for one in ten.
  */
 static void
 oldest_is_forgotten(void **state)
@@ -495,7 +497,7 @@ oldest_is_forgotten(void **state)
 		rig_put(&b.rig, &ordinary, port, ask.accepted_ns - 2500000);
 		taken += decide(&b, &ask).source == SYN_WITNESS_SIDECAR;
 	}
-	assert_true(taken > 150);
+	assert_true(taken > 100);
 	bench_close(&b);
 }
 
@@ -521,28 +523,56 @@ forgotten_accept_gives_up(void **state)
 	bench_close(&b);
 }
 
-/* Reached by redirection: the table knows another destination. */
+/* The table knows the port in front of a redirection: 25 or 587. */
 static void
 redirection_compares_no_destination(void **state)
 {
+	static const struct {
+		const char *label;
+		uint16_t local_port;
+		bool has_no_local;
+		enum syn_witness_source want;
+	} ports[] = {
+	    {"the port itself", 25, false, SYN_WITNESS_SIDECAR},
+	    {"another one that is watched", 587, false, SYN_WITNESS_LATER},
+	    {"one that is not", 2525, false, SYN_WITNESS_SIDECAR},
+	    {"not told", 587, true, SYN_WITNESS_SIDECAR},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(ports); i++) {
+		static struct bench b;
+		struct ask ask = {EMPTY, 0, .accepted_ns = T0 + S};
+		struct syn_witness_result r;
+
+		bench_open(&b);
+		b.rig.table->ports[1] = 587;
+		ask.local_port = ports[i].local_port;
+		ask.has_no_local = ports[i].has_no_local;
+		see(&b, 5, T0 + S - MS);
+		r = decide(&b, &ask);
+		if (r.source != ports[i].want)
+			fail_msg("%s: %s", ports[i].label,
+				 syn_witness_source_name(r.source));
+		ask.accepted_ns++;
+		assert_int_equal(decide(&b, &ask).source, SYN_WITNESS_LATER);
+		bench_close(&b);
+	}
+}
+
+/* Spent while there was no sidecar, spent when it is there. */
+static void
+spent_without_a_sidecar(void **state)
+{
 	static struct bench b;
-	struct ask ask = {EMPTY, 0, .accepted_ns = T0 + S};
-	struct packet p = ordinary;
-	uint8_t raw[PACKET_CAP];
-	struct syn syn;
-	size_t len;
+	const struct ask ask = {EMPTY, 0, .accepted_ns = T0 + 20 * MS,
+				.has_no_sidecar = true};
 
 	(void)state;
 	bench_open(&b);
-	len = rig_syn(&p, PORT, raw, &syn);
-	put16(raw + 22, 2525);
-	assert_true(syn_parse(&syn, raw, len) > 0);
-	syn_table_put(b.rig.table, &syn, raw, len, T0 + S - MS);
-	assert_int_equal(decide(&b, &ask).source, SYN_WITNESS_LATER);
-	ask.is_redirected = true;
-	assert_int_equal(decide(&b, &ask).source, SYN_WITNESS_SIDECAR);
-	ask.accepted_ns++;
-	assert_int_equal(decide(&b, &ask).source, SYN_WITNESS_LATER);
+	assert_int_equal(decide(&b, &ask).source, SYN_WITNESS_NONE);
+	see(&b, 5, T0 + 10 * MS);
+	accept_at(&b, T0 + 500 * MS, EMPTY, 0, SYN_WITNESS_LATER);
 	bench_close(&b);
 }
 
@@ -606,6 +636,7 @@ main(void)
 	    cmocka_unit_test(oldest_is_forgotten),
 	    cmocka_unit_test(forgotten_accept_gives_up),
 	    cmocka_unit_test(redirection_compares_no_destination),
+	    cmocka_unit_test(spent_without_a_sidecar),
 	    cmocka_unit_test(lying_entry_is_none),
 	    cmocka_unit_test(names),
 	};

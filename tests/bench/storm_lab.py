@@ -106,6 +106,11 @@ def wait_until(condition, what, seconds=60.0):
         threading.Event().wait(0.02)
 
 
+def total(page, name):
+    return sum(value for key, value in page.items()
+               if key.split("{")[0] == name)
+
+
 class Process:
     def __init__(self, words, log, **more):
         self.log_path = pathlib.Path(log)
@@ -150,6 +155,7 @@ class Lab:
         self.bench = TOP / (bench or build) / "tests/bench"
         self.next_id = 0
         self.rows = []
+        self.page_at = 0.0
         self.taken_path = self.where / "taken"
         self.sink = Process(
             [self.bench / "storm_sink", "-o", self.taken_path, "-w",
@@ -182,9 +188,9 @@ class Lab:
         self.next_id += sessions
         for option, value in more.items():
             words += [f"-{option}", value]
-        return [str(word) for word in words]
+        return [str(word) for word in words if word != ""]
 
-    def storm(self, sessions, parallel, seconds=3600.0, **more):
+    def storm(self, sessions, parallel, seconds=7200.0, **more):
         """Runs a storm to its end; returns its sum and keeps its rows."""
         results = self.where / f"results{self.next_id}"
         words = self.storm_words(sessions, parallel, r=results, **more)
@@ -204,6 +210,10 @@ class Lab:
     # What tarryd says of itself.
 
     def metrics(self):
+        """A page made after this call: tarryd shows one for 250 ms."""
+        age = time.monotonic() - self.page_at
+        threading.Event().wait(max(0.0, 0.26 - age))
+        self.page_at = time.monotonic()
         url = f"http://127.0.0.1:{self.http_port}/metrics"
         with urllib.request.urlopen(url, timeout=60) as answer:
             text = answer.read().decode()
@@ -216,8 +226,7 @@ class Lab:
 
     def metric(self, name):
         """The sum of a metric over its labels."""
-        return sum(value for key, value in self.metrics().items()
-                   if key.split("{")[0] == name)
+        return total(self.metrics(), name)
 
     def fds(self):
         return len(os.listdir(f"/proc/{self.tarryd.pid}/fd"))

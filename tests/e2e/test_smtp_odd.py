@@ -1,0 +1,265 @@
+"""Odd but legal SMTP, through tarryd, with real MTAs behind it."""
+import re
+import shutil
+import smtplib
+import socket
+import ssl
+import subprocess
+
+import pytest
+
+from conftest import DEADLINE, Client, send_mail, wait_until
+from mta import Exim, Postfix, mta, proxy_for  # noqa: F401
+from test_mail import CLIENT, below_received
+
+HEAD = b"Subject: odd\r\nMessage-Id: <1@b.example>\r\n\r\n"
+ENVELOPE = ("EHLO client.example", "MAIL FROM:<a@b.example>",
+            "RCPT TO:<c@d.example>")
+
+
+def ask_all(client, texts):
+    return [client.ask(text)[:3] for text in texts]
+
+
+def rest(client):
+    """All that comes until the end."""
+    got, client.rest = client.rest, b""
+    while True:
+        more = client.socket.recv(65536)
+        if not more:
+            return got
+        got += more
+
+
+@pytest.fixture
+def postfix(mta):
+    return mta(Postfix, proxy=True).start()
+
+
+@pytest.fixture
+def tarryd(postfix, proxy_for):
+    return proxy_for(postfix.address, postfix.port).wait_ready()
+
+
+@pytest.fixture
+def client(tarryd):
+    with tarryd.connect(CLIENT) as one:
+        yield one
+
+
+def clean(postfix):
+    """True if Postfix saw nothing that it calls wrong."""
+    assert not re.search(r"warning|improper|lost connection after|timeout",
+                         postfix.log), postfix.log
+    return True
+
+
+def test_bdat(client, postfix, tarryd):
+    assert client.reply().startswith("220")
+    assert ask_all(client, ENVELOPE) == ["250"] * 3
+    chunks = [HEAD, b".\r\nMAIL FROM:<>\r\n", b"\r\n.\r\nQUIT\r\n", b"\xff\r\n"]
+    for chunk in chunks:
+        client.send(b"BDAT %d\r\n" % len(chunk) + chunk)
+        assert client.reply().startswith("250")
+    assert client.ask("BDAT 0 LAST").startswith("250")
+    assert client.ask("QUIT").startswith("221")
+    want = b"".join(chunks).replace(b"\r\n", b"\n")
+    assert [below_received(m) for m in postfix.wait_mail(1)] == [want]
+    assert "messages=1 " in tarryd.wait_log(r"^.*event=session.*$")[0]
+    assert clean(postfix)
+
+
+def test_bdat_with_all_in_one_segment(client, postfix):
+    assert client.reply().startswith("220")
+    assert client.ask(ENVELOPE[0]).startswith("250")
+    body = HEAD + b"x\r\n"
+    client.send(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n"
+                b"BDAT %d LAST\r\n" % len(body) + body + b"QUIT\r\n")
+    assert [client.reply()[:3] for _ in range(4)] == \
+        ["250", "250", "250", "221"]
+    assert below_received(postfix.wait_mail(1)[0]) == \
+        body.replace(b"\r\n", b"\n")
+
+
+@pytest.mark.parametrize("kind", [Postfix, Exim])
+def test_half_close_before_the_reply_to_the_dot(kind, mta, proxy_for):
+    """As Exim does: body, dot and QUIT, then its side is shut."""
+    if kind is Postfix:
+        behind = mta(Postfix, proxy=True,
+                     main="smtpd_end_of_data_restrictions = sleep 1\n")
+    else:
+        behind = mta(Exim, main="hosts_proxy = 127.0.0.1")
+    behind.start()
+    tarryd = proxy_for(behind.address, behind.port).wait_ready()
+    with tarryd.connect(CLIENT) as client:
+        assert client.reply().startswith("220")
+        assert ask_all(client, (*ENVELOPE, "DATA")) == ["250"] * 3 + ["354"]
+        client.send(HEAD + b"body\r\n.\r\nQUIT\r\n")
+        client.socket.shutdown(socket.SHUT_WR)
+        assert re.fullmatch(rb"250 [^\n]*\n221 [^\n]*\n", rest(client))
+    line = tarryd.wait_log(r"^.*event=session.*$")[0]
+    assert "reason=quit" in line and "messages=1 " in line
+    behind.wait_mail(1)
+    behind.stop()
+    assert behind.mail_count() == 1
+
+
+def test_early_talker_is_held_and_delivered(postfix, proxy_for):
+    tarryd = proxy_for(postfix.address, postfix.port, class_watch__greet="2s",
+                       class_watch__reply="0s").wait_ready()
+    with tarryd.connect(CLIENT) as client:
+        client.send("EHLO client.example\r\n")
+        assert [reply[:3] for reply in (client.reply(), client.reply())] == \
+            ["220", "250"]
+        assert ask_all(client, ENVELOPE[1:]) == ["250", "250"]
+        assert client.ask("DATA").startswith("354")
+        client.send(HEAD + b"early\r\n.\r\n")
+        assert client.reply().startswith("250")
+        assert client.ask("QUIT").startswith("221")
+    line = tarryd.wait_log(r"^.*event=session.*$")[0]
+    assert "rule=early" in line and "class=watch" in line
+    assert below_received(postfix.wait_mail(1)[0]).endswith(b"\nearly\n")
+    assert clean(postfix)
+
+
+def test_an_early_talker_who_says_it_all_at_once(postfix, proxy_for):
+    """Bytes kept before the greeting reach Postfix behind it, in order."""
+    tarryd = proxy_for(postfix.address, postfix.port, class_watch__greet="1s",
+                       class_watch__reply="0s").wait_ready()
+    with tarryd.connect(CLIENT) as client:
+        client.send("\r\n".join(ENVELOPE) + "\r\nDATA\r\n")
+        assert [client.reply()[:3] for _ in range(5)] == \
+            ["220", "250", "250", "250", "354"]
+        client.send(HEAD + b"all\r\n.\r\n")
+        assert client.reply().startswith("250")
+    assert below_received(postfix.wait_mail(1)[0]).endswith(b"\nall\n")
+
+
+def test_pipelining_and_two_messages(client, postfix):
+    assert client.reply().startswith("220")
+    ehlo = client.ask(ENVELOPE[0])
+    assert ehlo.count("\n") > 5  # a reply of many lines, whole
+    assert "250-PIPELINING\r\n" in ehlo and "AUTH" not in ehlo
+    one = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n" \
+        b"RCPT TO:<x@elsewhere.example>\r\nDATA\r\n"
+    client.send(one)
+    assert [client.reply()[:3] for _ in range(4)] == \
+        ["250", "250", "554", "354"]
+    # The next transaction behind the dot, in the same segment.
+    client.send(HEAD + b"first\r\n.\r\n" + one)
+    assert [client.reply()[:3] for _ in range(5)] == \
+        ["250", "250", "250", "554", "354"]
+    client.send(HEAD + b"second\r\n.\r\nQUIT\r\n")
+    assert [client.reply()[:3] for _ in range(2)] == ["250", "221"]
+    assert client.line() == b""
+    bodies = {below_received(m) for m in postfix.wait_mail(2)}
+    assert bodies == {(HEAD + tail).replace(b"\r\n", b"\n")
+                      for tail in (b"first\r\n", b"second\r\n")}
+    assert clean(postfix)
+
+
+def test_auth_that_is_not_offered_and_unknown_commands(client, postfix):
+    assert client.reply().startswith("220")
+    assert client.ask(ENVELOPE[0]).startswith("250")
+    assert client.ask("AUTH PLAIN AGEAYg==").startswith("503")
+    assert client.ask("XCLIENT ADDR=10.0.0.1")[:3] in ("502", "550", "500")
+    assert client.ask("FOO bar").startswith("5")
+    assert client.ask("VRFY c@d.example")[:3] in ("252", "250")
+    assert client.ask("NOOP").startswith("250")
+    assert client.ask("RSET").startswith("250")
+    assert ask_all(client, ENVELOPE[1:]) == ["250", "250"]
+    assert client.ask("QUIT").startswith("221")
+
+
+@pytest.fixture
+def postfix_tls(mta):
+    behind = mta(Postfix, proxy=True, main="""\
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = /etc/postfix/tls.pem
+smtpd_tls_key_file = /etc/postfix/tls.pem
+smtpd_tls_loglevel = 1
+smtpd_tls_received_header = yes
+""")
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not there")
+    pem = behind.root / "etc/postfix/tls.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048",
+                    "-nodes", "-days", "2", "-subj", "/CN=mta.example",
+                    "-keyout", pem, "-out", f"{pem}.crt"], check=True,
+                   stderr=subprocess.DEVNULL)
+    with open(pem, "ab") as out:
+        out.write((pem.parent / "tls.pem.crt").read_bytes())
+    pem.chmod(0o600)
+    return behind.start()
+
+
+def test_starttls_is_passed_through(postfix_tls, proxy_for):
+    """The handshake is with Postfix itself: it is Postfix' certificate."""
+    tarryd = proxy_for(postfix_tls.address, postfix_tls.port,
+                       rule_everyone__class="watch", class_watch__greet="1s",
+                       class_watch__reply="1s").wait_ready()
+    context = ssl.create_default_context(
+        cafile=postfix_tls.root / "etc/postfix/tls.pem.crt")
+    context.check_hostname = False
+    body = HEAD + b"".join(b"%06d inside\r\n" % i for i in range(20000))
+    with smtplib.SMTP("127.0.0.1", tarryd.port, timeout=DEADLINE,
+                      source_address=(CLIENT, 0)) as client:
+        client.starttls(context=context)
+        client.sendmail("a@b.example", ["c@d.example"], body)
+    mail = postfix_tls.wait_mail(1)[0]
+    assert below_received(mail) == body.replace(b"\r\n", b"\n")
+    assert b"using TLSv1.3" in mail
+    assert clean(postfix_tls)
+
+
+def test_openssl_s_client(postfix_tls, proxy_for):
+    tarryd = proxy_for(postfix_tls.address, postfix_tls.port).wait_ready()
+    done = subprocess.run(
+        ["openssl", "s_client", "-starttls", "smtp", "-crlf", "-quiet",
+         "-connect", f"127.0.0.1:{tarryd.port}"],
+        input="QUIT\n", text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, timeout=DEADLINE)
+    assert "221 2.0.0 Bye" in done.stdout
+
+
+@pytest.mark.parametrize("teaser", ["yes", "no"])
+def test_421_when_the_mta_is_gone(mta, proxy_for, teaser):
+    behind = mta(Postfix, proxy=True).start()
+    tarryd = proxy_for(behind.address, behind.port, budget__reply="2s",
+                       class_new__teaser=teaser).wait_ready()
+    behind.stop()
+    with tarryd.connect(CLIENT) as client:
+        greeting = client.reply()
+        if teaser == "yes":
+            # The MTA's name is known from the test session.
+            assert re.fullmatch(r"220-mta\.example [^\r\n]*\r\n"
+                                r"220 mta\.example[^\r\n]*\r\n", greeting)
+            greeting = client.ask("EHLO client.example")
+        assert re.fullmatch(r"421 mta\.example [^\r\n]*\r\n", greeting)
+        assert client.line() == b""
+    # And the next one, with the MTA back, gets through.
+    behind.start()
+    with tarryd.connect(CLIENT) as client:
+        assert [r[:3] for r in send_mail(client)] == \
+            ["220", "250", "250", "250", "354", "250", "221"]
+
+
+@pytest.mark.parametrize("teaser", ["yes", "no"])
+def test_an_mta_that_refuses_this_client(mta, proxy_for, teaser):
+    """After a teaser: one whole 220 reply, then the MTA's own refusal."""
+    behind = mta(Postfix, proxy=True, main=f"""\
+smtpd_client_restrictions = check_client_access inline:{{{CLIENT}=REJECT}}
+smtpd_delay_reject = no
+""").start()
+    tarryd = proxy_for(behind.address, behind.port,
+                       class_new__teaser=teaser).wait_ready()
+    with tarryd.connect(CLIENT) as client:
+        greeting = client.reply()
+        if teaser == "yes":
+            assert re.fullmatch(r"220-mta\.example [^\r\n]*\r\n"
+                                r"220 mta\.example[^\r\n]*\r\n", greeting)
+            greeting = client.ask("EHLO client.example")
+        assert greeting == "554 5.7.1 <unknown[127.0.0.77]>: " \
+            "Client host rejected: Access denied\r\n"
+    with tarryd.connect("127.0.0.78") as other:
+        assert [r[:3] for r in send_mail(other)][5] == "250"
