@@ -162,9 +162,10 @@ ask(struct step *st)
 	return PHASE_GATE;
 }
 
-static void
-give_back(struct step *st)
+void
+step_leave_mta(struct step *st)
 {
+	st->o->hang_up = st->leg != NULL;
 	st->o->give_back = st->s->slot != SLOT_NONE;
 	st->s->slot = SLOT_NONE;
 }
@@ -218,8 +219,7 @@ refuse(struct step *st, enum session_reason reason)
 	enum session_phase next;
 
 	step_reason(st, reason);
-	give_back(st);
-	st->o->hang_up = st->leg != NULL;
+	step_leave_mta(st);
 	if (s->teaser_len == 0) {
 		next = say_unavailable(st);
 	} else {
@@ -428,6 +428,7 @@ greet_greeted(struct step *st, uint16_t code)
 		return PHASE_REFUSED;
 	reply_release_all(st);
 	drop_early(st);
+	step_leave_mta(st);
 	st->o->shut[SIDE_CLIENT] = true;
 	st->o->want_flushed = s->client_fin;
 	return s->client_fin ? PHASE_CLOSING : PHASE_LINGER;
@@ -485,6 +486,7 @@ refused_bytes(struct step *st)
 	if (st->leg == NULL)
 		return say_unavailable(st);
 	reply_release_all(st);
+	step_leave_mta(st);
 	st->o->shut[SIDE_CLIENT] = true;
 	return PHASE_LINGER;
 }

@@ -170,6 +170,7 @@ close_up(struct step *st, enum session_reason reason)
 	else if (s->client_fin && !s->is_lost && !s->is_opaque)
 		reason = REASON_CLIENT_CLOSED;
 	step_reason(st, reason);
+	step_leave_mta(st);
 	st->o->want_flushed = true;
 	return PHASE_CLOSING;
 }

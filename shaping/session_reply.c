@@ -475,7 +475,8 @@ reply_bytes(struct step *st)
 		}
 		/* Lost or refused: what else is there goes the same way. */
 		st->o->used = (uint32_t)st->ev->len;
-		if (st->o->hang_up)
+		if (st->leg == NULL ||
+		    (st->o->hang_up && !st->leg->greeting_done))
 			return next;
 		st->leg->partial += (uint32_t)(st->ev->len - used);
 		if (next != PHASE_REFUSED)

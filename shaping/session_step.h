@@ -128,6 +128,10 @@ void step_reason(struct step *st, enum session_reason reason);
 /* Adds text of ours towards a side. */
 void step_say(struct step *st, enum side to, const char *text, size_t len);
 
+/* The MTA is not needed any more: its connection and slot go back now. What
+ * was released of its words still reaches the client. */
+void step_leave_mta(struct step *st);
+
 /* True while a delay of ours, not the MTA, keeps the client waiting. */
 bool step_is_holding(const struct step *st);
 

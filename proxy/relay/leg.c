@@ -103,7 +103,9 @@ leg_dial(struct conn *c)
 	if (error != 0) {
 		count_failure(w, error);
 		conn_event(c, EVENT_MTA_FAILED, SIDE_CLIENT);
+		return;
 	}
+	stream_read_ahead(c);
 }
 
 void

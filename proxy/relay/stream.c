@@ -424,6 +424,15 @@ stream_set_reading(struct conn *c, enum side side)
 		(void)uv_read_start(from, on_alloc_mta, on_read_mta);
 }
 
+void
+stream_read_ahead(struct conn *c)
+{
+	uv_stream_t *from = (uv_stream_t *)&c->leg->tcp;
+
+	c->streams[SIDE_MTA].is_reading =
+	    uv_read_start(from, on_alloc_mta, on_read_mta) == 0;
+}
+
 /* Before the greeting no more is taken than is kept. */
 static size_t
 read_limit(const struct conn *c, enum side side, size_t room)

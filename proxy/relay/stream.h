@@ -57,6 +57,13 @@ void stream_close(struct conn *c, enum side side);
 /* Starts or stops reading, by what is wanted and what there is room for. */
 void stream_set_reading(struct conn *c, enum side side);
 
+/*
+ * Starts to read the MTA while it is being dialled. Nothing is read before
+ * the dial has come through; but libuv need not ask for the socket's events
+ * again then, which are two system calls.
+ */
+void stream_read_ahead(struct conn *c);
+
 /* Room for the next read, for libuv; length 0 if there is none. */
 void stream_alloc(struct conn *c, enum side side, uv_buf_t *buf);
 

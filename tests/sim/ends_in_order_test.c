@@ -111,6 +111,21 @@ a_client_that_does_not_close_is_let_go(void **state)
 	scene_ended(REASON_MTA_CLOSED);
 }
 
+/* Eighty clients that do not close must not keep eighty MTA slots. */
+static void
+lingering_keeps_no_slot(void **state)
+{
+	(void)state;
+	open_relay((struct plan){.reply_ms = 0});
+	scene_client("EHLO a\r\n");
+	scene_mta("421 4.3.2 full\r\n");
+	world_shuts(&scene, SIDE_MTA);
+	scene_client_got("421 4.3.2 full\r\n");
+	assert_false(scene.has_ended);
+	assert_int_equal(scene.returns, 1);
+	assert_null(scene.leg);
+}
+
 static void
 silence_ends_after_a_quarter_of_an_hour(void **state)
 {
@@ -265,6 +280,7 @@ SCENES(cmocka_unit_test(half_close_before_the_dots_reply),
        cmocka_unit_test(a_fin_flushes_what_is_held),
        cmocka_unit_test(an_mta_that_dies_after_the_dot_says_nothing),
        cmocka_unit_test(a_client_that_does_not_close_is_let_go),
+       cmocka_unit_test(lingering_keeps_no_slot),
        cmocka_unit_test(silence_ends_after_a_quarter_of_an_hour),
        cmocka_unit_test(quit_ends_without_waiting_for_the_client),
        cmocka_unit_test(a_drain_ends_delays_not_sessions),

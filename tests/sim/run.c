@@ -209,10 +209,14 @@ mta_acts(struct run *r)
 	if (r->w.hang_ups != r->dials_seen) {
 		/* A new MTA connection: the old one is forgotten. */
 		r->dials_seen = r->w.hang_ups;
+		r->wire[SIDE_MTA].head = r->wire[SIDE_MTA].count = 0;
+		if (r->w.in[SIDE_MTA].gone > r->w.in[SIDE_MTA].dropped) {
+			r->wire[SIDE_MTA].is_dead = true;
+			return;
+		}
 		r->heard = 0;
 		r->replies_count = 0;
 		r->wire[SIDE_MTA].len = r->wire[SIDE_MTA].sent = 0;
-		r->wire[SIDE_MTA].head = r->wire[SIDE_MTA].count = 0;
 		r->wire[SIDE_MTA].is_dead = false;
 		mta_model_reset(&r->mta);
 		return;

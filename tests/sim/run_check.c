@@ -200,8 +200,9 @@ check_complete(const struct run *r)
 	const struct plan *plan = &p->plan;
 	const struct plan *again = &p->plan_again;
 
-	if (r->w.reason == REASON_FULL || p->leaves_ms > 0 ||
-	    p->closes_at >= 0 || p->refusals > 0 || r->w.hang_ups > 0 ||
+	if (r->w.reason == REASON_FULL || r->w.reason == REASON_MTA_REFUSED ||
+	    (r->w.reason == REASON_MTA_UNREACHABLE && r->w.dials > 0) ||
+	    r->w.dials > 1 || p->leaves_ms > 0 || p->closes_at >= 0 ||
 	    memcmp(p->greeting, "220", 3) != 0)
 		return;
 	if (r->w.reason == REASON_NO_SLOT ||

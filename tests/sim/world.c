@@ -67,12 +67,14 @@ hang_up(struct world *w)
 {
 	struct world_stream *in = &w->in[SIDE_MTA];
 
-	in->len = in->gone = in->used = 0;
-	in->fin = false;
 	w->leg = NULL;
 	w->is_dialling = false;
 	w->is_connected = false;
 	w->hang_ups++;
+	if (in->gone > in->dropped)
+		return; /* it was relayed: this was the last leg */
+	in->len = in->gone = in->used = in->dropped = 0;
+	in->fin = false;
 	w->out[SIDE_MTA].len = w->out[SIDE_MTA].ours = 0;
 	w->out[SIDE_MTA].fin = false;
 }
@@ -82,6 +84,8 @@ dial(struct world *w)
 {
 	if (w->leg != NULL || w->is_dialling)
 		world_breach("dials twice");
+	if (w->in[SIDE_MTA].gone > w->in[SIDE_MTA].dropped)
+		world_breach("dials again behind a greeting");
 	if (w->claims != w->returns + 1 || w->is_asking)
 		world_breach("dials without a slot");
 	memset(&w->leg_memory, 0, sizeof(w->leg_memory));
