@@ -204,7 +204,7 @@ unasked(struct step *st, uint16_t code)
 		return relay_lost(st);
 	leg->client.mode = SMTP_COMMANDS;
 	reply_expect(st, SMTP_DOT, 0);
-	return answer(st, unanswered(leg), code);
+	return answer(st, entry(leg, leg->answered), code);
 }
 
 /* RFC draft-hall-prdr: 353, then one reply a recipient, then the last. */

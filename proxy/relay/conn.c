@@ -235,11 +235,10 @@ step(struct conn *c, struct event *ev)
 {
 	struct worker *w = c->worker;
 	struct orders *o = &w->orders;
-	struct plan plan;
 
 	if (ev->kind == EVENT_OPEN || ev->kind == EVENT_REPLAN) {
-		plan = facts_plan(c);
-		ev->plan = &plan;
+		w->plan = facts_plan(c);
+		ev->plan = &w->plan;
 	}
 	if (ev->kind == EVENT_BYTES)
 		stream_show(c, ev->side, ev);

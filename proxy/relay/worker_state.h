@@ -95,6 +95,7 @@ struct worker {
 	struct worker_mailbox mailbox;
 	struct wheel wheel;
 	struct orders orders; /* of the step that runs */
+	struct plan plan;     /* of the step that is under way */
 	/* What was read and is in no buffer yet: of one connection, within
 	 * one callback. */
 	size_t loose;

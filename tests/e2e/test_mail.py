@@ -130,13 +130,15 @@ def chroot(root, words, message):
     return done.stdout.decode(errors="replace")
 
 
-def exim_sends(mta, port, message, tmp_path):
-    sender = mta(Exim)
-    sender.write("etc/exim4/exim4.conf", textwrap.dedent(f"""\
+def exim_client(mta, port, more=""):
+    """An Exim that hands all that it is given to a port."""
+    client = mta(Exim)
+    client.write("etc/exim4/exim4.conf", textwrap.dedent(f"""\
         primary_hostname = client.example
         qualify_domain = b.example
         spool_directory = /var/spool/exim4
         log_file_path = /var/log/exim-%s
+        log_selector = +pipelining
         keep_environment =
         begin routers
         all:
@@ -150,24 +152,27 @@ def exim_sends(mta, port, message, tmp_path):
           port = {port}
           interface = {CLIENT}
           hosts_avoid_tls = *
-          hosts_try_chunking =
-        """))
-    chroot(sender.root, ["/usr/sbin/exim4", "-odf", "-i", "-f", "a@b.example",
+        """) + more)
+    return client
+
+
+def exim_send(client, message):
+    """Returns Exim's line about the delivery."""
+    chroot(client.root, ["/usr/sbin/exim4", "-odf", "-i", "-f", "a@b.example",
                          "c@d.example"], message)
-    assert " => c@d.example" in sender.log and "Completed" in sender.log
+    lines = re.findall(r"^.* => c@d.example .*$", client.log, re.M)
+    assert client.log.count("Completed") == len(lines)
+    return lines[-1]
+
+
+def exim_sends(mta, port, message, tmp_path):
+    line = exim_send(exim_client(mta, port, "  hosts_try_chunking =\n"),
+                     message)
+    assert " L " in line and " K " not in line  # pipelined, no chunks
 
 
 def exim_sends_chunks(mta, port, message, tmp_path):
-    sender = mta(Exim)
-    exim_sends(lambda kind: sender, port, message, tmp_path)
-    # The same spool once more, with BDAT.
-    config = sender.root / "etc/exim4/exim4.conf"
-    text = config.read_text().replace("hosts_try_chunking =\n", "")
-    sender.write("etc/exim4/exim4.conf", text)
-    chroot(sender.root, ["/usr/sbin/exim4", "-odf", "-i", "-f", "a@b.example",
-                         "c@d.example"], message)
-    assert sender.log.count("Completed") == 2
-    assert " K " in sender.log  # Exim's mark of a message sent by BDAT
+    assert " K " in exim_send(exim_client(mta, port), message)
 
 
 def postfix_sends(mta, port, message, tmp_path):
@@ -192,9 +197,7 @@ match from any for any action "out"
 """)
     sender.start()
     send_python(sender.port, message.replace(b"\n", b"\r\n"), sender.address)
-    try:
-        wait_until(lambda: "result=Ok" in sender.log, "x", 5)
-    except BaseException: print(sender.log); raise
+    wait_until(lambda: 'result="Ok"' in sender.log, "OpenSMTPD to send")
 
 
 def msmtp_sends(mta, port, message, tmp_path):
@@ -217,22 +220,38 @@ def curl_sends(mta, port, message, tmp_path):
     assert done.returncode == 0, done.stdout
 
 
-SENDERS = {"exim": (exim_sends, 1), "exim by BDAT": (exim_sends_chunks, 2),
-           "postfix": (postfix_sends, 1), "opensmtpd": (opensmtpd_sends, 1),
-           "msmtp": (msmtp_sends, 1), "curl": (curl_sends, 1)}
+SENDERS = {"exim": exim_sends, "exim by BDAT": exim_sends_chunks,
+           "postfix": postfix_sends, "opensmtpd": opensmtpd_sends,
+           "msmtp": msmtp_sends, "curl": curl_sends}
 
 
 @pytest.mark.parametrize("name", SENDERS)
 def test_real_senders(name, mta, proxy_for, tmp_path):
-    send, count = SENDERS[name]
     behind = mta(Postfix, proxy=True).start()
     tarryd = proxy_for(behind.address, behind.port).wait_ready()
     message = MESSAGE.replace(b"%s", name.encode())
-    send(mta, tarryd.port, message, tmp_path)
-    mails = behind.wait_mail(count)
-    assert len(mails) == count  # once, not twice
-    for mail in mails:
-        assert mail.split(b"\n\n", 1)[1] == message.split(b"\n\n", 1)[1]
-    assert behind.log.count(f"client=unknown[{CLIENT}]") == count
-    for line in re.findall(r"^.*event=session.*$", tarryd.log, re.M):
-        assert "messages=1 " in line and "rule=everyone" in line
+    SENDERS[name](mta, tarryd.port, message, tmp_path)
+    mails = behind.wait_mail(1)
+    assert len(mails) == 1  # once, not twice
+    assert mails[0].split(b"\n\n", 1)[1] == message.split(b"\n\n", 1)[1]
+    assert behind.log.count(f"client=unknown[{CLIENT}]") == 1
+    line = tarryd.wait_log(r"^.*event=session.*$")[0]
+    assert "messages=1 " in line and "rule=everyone" in line
+
+
+def test_exim_that_speaks_before_it_is_greeted(mta, proxy_for):
+    """By PIPECONNECT, which the Exim behind offers: no early talker."""
+    behind = mta(Exim, main="hosts_proxy = 127.0.0.1").start()
+    tarryd = proxy_for(behind.address, behind.port).wait_ready()
+    assert "offers PIPECONNECT" in tarryd.log
+    client = exim_client(mta, tarryd.port, "  hosts_pipe_connect = *\n")
+    # The first time it learns that it may.
+    assert " L* " not in exim_send(client, MESSAGE)
+    assert " L* " in exim_send(client, MESSAGE)
+    mails = behind.wait_mail(2)
+    assert [mail.split(b"\n\n", 1)[1] for mail in mails] == \
+        [MESSAGE.split(b"\n\n", 1)[1]] * 2
+    wait_until(lambda: tarryd.log.count("event=session") == 2, "two sessions")
+    assert "rule=early" not in tarryd.log
+    assert tarryd.log.count("messages=1 ") == 2
+    assert "sync" not in behind.log

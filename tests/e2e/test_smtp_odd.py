@@ -5,6 +5,7 @@ import smtplib
 import socket
 import ssl
 import subprocess
+import time
 
 import pytest
 
@@ -263,3 +264,123 @@ smtpd_delay_reject = no
             "Client host rejected: Access denied\r\n"
     with tarryd.connect("127.0.0.78") as other:
         assert [r[:3] for r in send_mail(other)][5] == "250"
+
+
+ODD_BODY = HEAD + b"bare\rCR, bare\nLF\r\n.\r\r\n..\n" \
+    b"nul\x00 \xff\xfe 8-bit\r\n\r\r\n" + b"long" * 5000 + b"\r\n"
+
+
+def test_bare_cr_and_lf_and_nul(mta, proxy_for):
+    """What Postfix makes of them is its affair: the same as without Tarry."""
+    direct, behind = mta(Postfix), mta(Postfix, proxy=True)
+    for one in (direct, behind):
+        one.start()
+    tarryd = proxy_for(behind.address, behind.port).wait_ready()
+    body = ODD_BODY.replace(b"\r\n.\r\r\n", b"\r\n") + b".\r\n"
+    for address, port in ((direct.address, direct.port),
+                          ("127.0.0.1", tarryd.port)):
+        client = Client.__new__(Client)
+        client.rest = b""
+        client.socket = socket.create_connection((address, port), DEADLINE,
+                                                 (CLIENT, 0))
+        with client:
+            assert client.reply().startswith("220")
+            assert ask_all(client, (*ENVELOPE, "DATA")) == \
+                ["250", "250", "250", "354"]
+            client.send(body)
+            assert client.reply().startswith("250")
+            assert client.ask("QUIT").startswith("221")
+    assert below_received(behind.wait_mail(1)[0]) == \
+        below_received(direct.wait_mail(1)[0])
+
+
+@pytest.mark.parametrize("end", [b"\n.\n", b"\n.\r\n", b"\r\n.\n",
+                                 b"\r\n.\r\r\n"])
+def test_postfix_says_where_the_message_ends(end, mta, proxy_for):
+    """This Postfix takes ends that the standard does not know; it decides.
+    What follows is then in step: each reply comes, and only its own."""
+    behind = mta(Postfix, proxy=True,
+                 main="smtpd_forbid_bare_newline = no\n").start()
+    tarryd = proxy_for(behind.address, behind.port,
+                       rule_everyone__class="watch", class_watch__greet="0s",
+                       class_watch__teaser="no",
+                       class_watch__reply="300ms").wait_ready()
+    with tarryd.connect(CLIENT) as client:
+        assert client.reply().startswith("220")
+        assert client.ask(ENVELOPE[0]).startswith("250")
+        for number in range(2):
+            assert ask_all(client, (*ENVELOPE[1:], "DATA")) == \
+                ["250", "250", "354"]
+            client.send(HEAD + b"body %d" % number + end)
+            assert client.reply().startswith("250 2.0.0 Ok: queued")
+        assert client.ask("QUIT").startswith("221")
+        assert client.line() == b""
+    assert len(behind.wait_mail(2)) == 2
+
+
+@pytest.mark.parametrize("offers", [True, False])
+def test_early_talker_and_exim(mta, proxy_for, offers):
+    """Exim breaks off if anybody speaks out of turn (smtp_enforce_sync)."""
+    behind = mta(Exim, main="hosts_proxy = 127.0.0.1" + (
+        "" if offers else "\npipelining_connect_advertise_hosts =")).start()
+    tarryd = proxy_for(behind.address, behind.port, class_watch__greet="2s",
+                       class_watch__reply="0s").wait_ready()
+    with tarryd.connect(CLIENT) as client:
+        client.send("EHLO client.example\r\n")
+        assert [reply[:3] for reply in (client.reply(), client.reply())] == \
+            ["220", "250"]
+        assert ask_all(client, (*ENVELOPE[1:], "DATA")) == \
+            ["250", "250", "354"]
+        client.send(HEAD + b"early\r\n.\r\n")
+        assert client.reply().startswith("250")
+        assert client.ask("QUIT").startswith("221")
+    line = tarryd.wait_log(r"^.*event=session.*$")[0]
+    assert f"rule={'everyone' if offers else 'early'}" in line
+    assert behind.wait_mail(1)[0].endswith(b"\nearly\n")
+    assert "sync" not in behind.log
+
+
+def test_a_hasty_postfix_is_not_kept_waiting(mta, proxy_for):
+    """Under stress Postfix waits seconds for a command; so patience rules."""
+    behind = mta(Postfix, proxy=True, main="smtpd_timeout = 3s\n").start()
+    tarryd = proxy_for(behind.address, behind.port, mta__patience="1s",
+                       rule_everyone__class="slow", class_slow__greet="1s",
+                       class_slow__reply="9s").wait_ready()
+    with tarryd.connect(CLIENT) as client:
+        assert [r[:3] for r in send_mail(client)] == \
+            ["220", "250", "250", "250", "354", "250", "221"]
+    behind.wait_mail(1)
+    assert clean(behind)
+
+
+def test_postfix_gives_up_while_a_reply_is_held(mta, proxy_for):
+    """Its 421 and all before it go out at once, nothing is lost."""
+    behind = mta(Postfix, proxy=True, main="smtpd_timeout = 1s\n").start()
+    tarryd = proxy_for(behind.address, behind.port,
+                       rule_everyone__class="slow", class_slow__greet="0s",
+                       class_slow__drip="0s",
+                       class_slow__reply="15s").wait_ready()
+    with tarryd.connect(CLIENT) as client:
+        assert client.reply().startswith("220")
+        start = time.monotonic()
+        assert client.ask(ENVELOPE[0]).startswith("250-mta.example\r\n")
+        assert client.reply().startswith("421 4.4.2 mta.example Error: time")
+        assert client.line() == b""
+        assert time.monotonic() - start < 6
+
+
+def test_the_mta_ends_before_it_has_answered_the_dot(mta, proxy_for):
+    """Nobody knows whether it has the mail: no words of ours."""
+    behind = mta(Postfix, proxy=True,
+                 main="smtpd_end_of_data_restrictions = sleep 60\n").start()
+    tarryd = proxy_for(behind.address, behind.port).wait_ready()
+    with tarryd.connect(CLIENT) as client:
+        assert client.reply().startswith("220")
+        assert ask_all(client, (*ENVELOPE, "DATA")) == \
+            ["250", "250", "250", "354"]
+        client.send(HEAD + b"x\r\n.\r\n")
+        wait_until(lambda: tarryd.metric(
+            'tarry_relayed_bytes_total{direction="to_mta"}') > 100, "the dot")
+        behind.stop()
+        assert client.line() == b""
+    assert behind.mail_count() == 0

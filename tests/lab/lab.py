@@ -303,12 +303,15 @@ labels = {TOP / "config/signatures.ini"}
         return self.tarryd
 
     def stop_tarryd(self):
-        if self.tarryd is None:
-            return
+        if self.tarryd is not None:
+            self.stop_tarryd_keep_log()
+        self.tarryd = None
+
+    def stop_tarryd_keep_log(self):
+        """Ends it; its log is then complete, and can still be read."""
         status = self.tarryd.stop()
         assert status == 0, self.tarryd.log[-2000:]
         assert "broken invariant" not in self.tarryd.log
-        self.tarryd = None
 
     def metrics(self):
         """All samples of /metrics, by their names with labels."""
@@ -380,22 +383,23 @@ class Capture:
     def __init__(self, lab):
         self.path = lab.dir / f"{len(lab.programs)}.pcap"
         self.lab = lab
-        # p0f reads the older of the two formats of the `any` device. The
-        # second term is IPv6 with a destination option before TCP.
+        # p0f reads the older of the two formats of the `any` device. Frames
+        # cut short, or the ring would hold few of them. The second term is
+        # IPv6 with a destination option before TCP.
         self.tcpdump = lab.start("tcpdump", [
-            "tcpdump", "-U", "--immediate-mode", "-i", "any", "-y",
-            "LINUX_SLL", "-Q", "in", "-Z", "root", "-w", self.path,
+            "tcpdump", "-U", "--immediate-mode", "-s", "192", "-B", "8192",
+            "-i", "any", "-y", "LINUX_SLL", "-Q", "in", "-Z", "root", "-w", self.path,
             f"tcp dst port {PORT} or ip6[6] = 60"])
         self.tcpdump.wait_log("listening on any")
 
     def stop(self, clients):
-        """Waits until all (address, port) are in it, and ends it."""
+        """Waits until the SYNs of all (address, port) are in it."""
         wait_until(lambda: clients <= set(self.senders()),
                    f"{len(clients)} clients in the capture")
         self.tcpdump.stop()
 
     def senders(self):
-        """(address, port) of each IPv4 or IPv6 packet."""
+        """(address, port) of each SYN."""
         data = self.path.read_bytes()
         at = 24
         while at + 16 <= len(data):
@@ -410,8 +414,9 @@ class Capture:
                 source, tcp = ip[8:24], 40
                 if ip[6] == 60:
                     tcp += (ip[41] + 1) * 8
-            port = int.from_bytes(ip[tcp:tcp + 2], "big")
-            yield str(ipaddress.ip_address(source)), port
+            if len(ip) > tcp + 13 and ip[tcp + 13] & 2:
+                port = int.from_bytes(ip[tcp:tcp + 2], "big")
+                yield str(ipaddress.ip_address(source)), port
 
     def p0f(self):
         """p0f's raw_sig of each SYN: {(address, port): text}."""

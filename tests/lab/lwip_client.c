@@ -140,6 +140,8 @@ main(int argc, char **argv)
 	if (argc != 5 || !ipaddr_aton(argv[2], &own) ||
 	    !ipaddr_aton(argv[3], &to))
 		return die("usage: lwip_client TAP OWN TO PORT");
+	/* lwIP takes its ports from rand(): a new one at each run. */
+	srand((unsigned)getpid());
 	open_tap(argv[1]);
 	start_stack(&own);
 	conn = netconn_new(IP_IS_V6(&to) ? NETCONN_TCP_IPV6 : NETCONN_TCP);
