@@ -114,7 +114,7 @@ test check: deps-test
 lint: deps-test
 	$(PYTHON) tools/lint.py $(BUILD)
 run: deps
-	$(MAKE) --no-print-directory all
+	@echo building into $(BUILD)/; $(MAKE) -s -j$$(nproc) all
 	@BUILD=$(BUILD) MTA='$(MTA)' LISTEN='$(LISTEN)' MODE='$(MODE)' \
 	  HTTP='$(HTTP)' tools/run.sh
 deps:

@@ -21,8 +21,10 @@
 
 #include "tarry/syn_table.h"
 
-#define SYN_WITNESS_BUCKETS 1024
-#define SYN_WITNESS_WAYS 4
+/* A full accept queue (4096) that is emptied in one go must fit: to forget an
+ * accept spends the SYNs of those behind it in the queue. */
+#define SYN_WITNESS_BUCKETS 4096
+#define SYN_WITNESS_WAYS 8
 
 /* How old a SYN may be if nothing else vouches for it. */
 #define SYN_WITNESS_FRESH_NS (3 * SYN_TABLE_SECOND_NS)
@@ -53,7 +55,7 @@ struct syn_witness_bucket {
 	struct syn_witness_accept accepts[SYN_WITNESS_WAYS];
 };
 
-/* One worker's memory, 136 KiB; belongs to the caller, used by one thread. */
+/* One worker's memory, 1056 KiB; belongs to the caller, used by one thread. */
 struct syn_witness {
 	uint64_t seed;
 	struct syn_witness_bucket buckets[SYN_WITNESS_BUCKETS];

@@ -38,13 +38,14 @@ struct stream {
 };
 
 struct conn {
-	uint64_t slab_link; /* the slab's while the seat is free */
-	struct worker *worker;
-	uint64_t id;	     /* in logs */
+	uint64_t slab_link;  /* the slab's while the seat is free */
 	uint32_t generation; /* how often the seat was taken */
-	uint32_t pending;    /* events, one bit each */
-	uint64_t wake_ms;    /* orders.deadline_ms */
-	uint64_t check_ms;   /* when to look at what is not read; 0: never */
+	bool is_used;	     /* these three also while it is free */
+	struct worker *worker;
+	uint64_t id;	   /* in logs */
+	uint32_t pending;  /* events, one bit each */
+	uint64_t wake_ms;  /* orders.deadline_ms */
+	uint64_t check_ms; /* when to look at what is not read; 0: never */
 	struct wheel_node node;
 	struct gate_waiter waiter;
 	struct leg_seat *leg; /* NULL: no MTA */
@@ -52,7 +53,6 @@ struct conn {
 	struct stream streams[SIDE_COUNT];
 	struct facts facts;
 	enum session_phase phase; /* the last before CLOSING or LINGER */
-	bool is_used;
 	bool is_running;
 	bool is_ending;
 	bool is_held;	 /* as last counted */

@@ -10,6 +10,16 @@
 #include <sys/mman.h>
 
 #define SEAT_ALIGN 16
+/* Of a free seat so many bytes may be looked at. */
+#define SEAT_HEAD 16
+
+/* For AddressSanitizer the rest of it is out of bounds. */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, len) ((void)(at), (void)(len))
+#define ASAN_UNPOISON_MEMORY_REGION(at, len) ((void)(at), (void)(len))
+#endif
 
 int
 slab_init(struct slab *s, size_t seat_bytes, uint32_t cap)
@@ -35,8 +45,10 @@ slab_init(struct slab *s, size_t seat_bytes, uint32_t cap)
 void
 slab_free(struct slab *s)
 {
-	if (s->base != NULL)
+	if (s->base != NULL) {
+		ASAN_UNPOISON_MEMORY_REGION(s->base, s->seat_bytes * s->cap);
 		(void)munmap(s->base, s->seat_bytes * s->cap);
+	}
 	memset(s, 0, sizeof(*s));
 	s->free_head = SLAB_NONE;
 }
@@ -72,6 +84,7 @@ slab_take(struct slab *s)
 		return NULL;
 	}
 	s->used++;
+	ASAN_UNPOISON_MEMORY_REGION(seat, s->seat_bytes);
 	return seat;
 }
 
@@ -84,4 +97,7 @@ slab_give(struct slab *s, void *seat)
 	memcpy(seat, &s->free_head, sizeof(s->free_head));
 	s->free_head = index;
 	s->used--;
+	if (s->seat_bytes > SEAT_HEAD)
+		ASAN_POISON_MEMORY_REGION((unsigned char *)seat + SEAT_HEAD,
+					  s->seat_bytes - SEAT_HEAD);
 }

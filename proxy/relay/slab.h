@@ -40,7 +40,10 @@ void slab_free(struct slab *s);
  */
 void *slab_take(struct slab *s);
 
-/* Gives a seat back; its first 8 bytes become the slab's. */
+/*
+ * Gives a seat back; its first 8 bytes become the slab's. Of a free seat only
+ * the first 16 may be looked at.
+ */
 void slab_give(struct slab *s, void *seat);
 
 uint32_t slab_index(const struct slab *s, const void *seat);

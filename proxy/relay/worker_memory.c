@@ -139,9 +139,23 @@ check_slab(const struct slab *s, const char *what)
 			(unsigned)s->used, what);
 }
 
+/* All sessions are over: whatever is still in use now was lost. */
+static void
+say_lost(const struct slab *s, const char *what)
+{
+	if (s->used > 0)
+		log_say(LOG_LEVEL_ERROR,
+			"%u of the %s seats were not given back, please "
+			"report it",
+			(unsigned)s->used, what);
+}
+
 void
 worker_memory_give(struct worker *w)
 {
+	say_lost(&w->conns, "session");
+	say_lost(&w->legs, "mta");
+	say_lost(&w->buffers, "buffer");
 	check_slab(&w->conns, "sessions");
 	check_slab(&w->legs, "MTA connections");
 	check_slab(&w->buffers, "buffers");

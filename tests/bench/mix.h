@@ -61,6 +61,7 @@ enum mix_act {
 	ACT_RST,   /* the text, if any, then reset */
 	ACT_HALF,  /* the text, then its writing side is shut; reads on */
 	ACT_STALL, /* nothing, and nothing more is read */
+	ACT_PAUSE, /* reads nothing for MIX_SLOW_MS, then on as usual */
 	ACT_SLOW   /* the usual, MIX_SLOW_MS later */
 };
 

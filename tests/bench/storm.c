@@ -151,6 +151,8 @@ begin(struct client *c)
 	draw_cell(c);
 	if (storm.is_matrix)
 		take_from_matrix(c, storm.begun - 1);
+	if (mix_faults[c->fault].act == ACT_PAUSE)
+		c->body_len = BODY_MAX; /* more than the buffers between */
 	c->fd = open_socket(c);
 	c->deadline_ms = mix_now_ms() + storm.patience_ms;
 	if (mix_faults[c->fault].act == ACT_STALL)

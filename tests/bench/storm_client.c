@@ -163,7 +163,7 @@ on_reply(struct storm *s, struct client *c)
 {
 	if (c->step == STEP_BODY && c->code[0] == '2' && c->out == NULL)
 		c->was_told = true;
-	if (c->has_left)
+	if (c->has_left || c->is_holding)
 		return;
 	if (!is_welcome(c))
 		c->was_refused = true;

@@ -281,7 +281,10 @@ class Held:
 
     def wait(self):
         """Until all are where they are to stay."""
+        guard = threading.Timer(60, self.process.kill)
+        guard.start()
         line = self.process.stdout.readline()
+        guard.cancel()
         if not line.startswith("holding"):
             raise AssertionError(f"storm said {line!r}")
 

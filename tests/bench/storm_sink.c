@@ -56,6 +56,7 @@ struct conn {
 	uint64_t hash_crlf; /* at the last end of a line */
 	uint8_t match;	    /* bytes of DOT that were seen */
 	bool is_open;
+	bool is_paused;
 	bool in_head; /* of a message */
 	size_t len;
 	char line[LINE_CAP];
@@ -175,13 +176,34 @@ begin_slow(struct conn *c, enum mix_step step, uint64_t ms)
 }
 
 static void
+set_reading(int fd, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.fd = fd};
+
+	(void)epoll_ctl(sink.epoll, EPOLL_CTL_MOD, fd, &ev);
+}
+
+static void
 go_deaf(int fd)
 {
-	struct epoll_event ev = {.data.fd = fd};
-
 	begin_slow(sink.conns[fd], STEP_BYE, STALL_MS);
 	sink.conns[fd]->state = STATE_DEAF;
-	(void)epoll_ctl(sink.epoll, EPOLL_CTL_MOD, fd, &ev);
+	set_reading(fd, 0);
+}
+
+static void
+pause_reading(int fd)
+{
+	begin_slow(sink.conns[fd], STEP_BODY, MIX_SLOW_MS);
+	sink.conns[fd]->is_paused = true;
+	set_reading(fd, 0);
+}
+
+static void
+go_on(int fd)
+{
+	sink.conns[fd]->is_paused = false;
+	set_reading(fd, EPOLLIN);
 }
 
 static void
@@ -208,6 +230,9 @@ fail(int fd, enum mix_step step)
 		break;
 	case ACT_STALL:
 		go_deaf(fd);
+		break;
+	case ACT_PAUSE:
+		pause_reading(fd);
 		break;
 	case ACT_SLOW:
 		begin_slow(c, step, MIX_SLOW_MS);
@@ -356,7 +381,8 @@ on_bytes(int fd, const uint8_t *bytes, size_t len)
 	if (c->state == STATE_BODY && c->fault->mid &&
 	    c->fault->step == STEP_BODY) {
 		fail(fd, STEP_BODY);
-		return;
+		if (!c->is_paused)
+			return;
 	}
 	for (size_t i = 0; i < len && c->is_open; i++) {
 		switch (c->state) {
@@ -383,7 +409,7 @@ on_conn(int fd, uint32_t events)
 {
 	ssize_t n;
 
-	if (!sink.conns[fd]->is_open)
+	if (!sink.conns[fd]->is_open || sink.conns[fd]->is_paused)
 		return;
 	if (sink.conns[fd]->state == STATE_DEAF) {
 		if ((events & (EPOLLERR | EPOLLHUP)) != 0)
@@ -506,6 +532,8 @@ tick(void)
 		sink.slow_count--;
 		if (c->state == STATE_DEAF)
 			leave(fd, ACT_FIN);
+		else if (c->is_paused)
+			go_on(fd);
 		else
 			reply(fd, c->slow_step);
 	}

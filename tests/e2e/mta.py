@@ -331,7 +331,7 @@ def proxy_for(tmp_path, running):
     def start(address, port, **keys):
         number = len(running)
         keys = {"http__address": "127.0.0.1:0", "syn__sidecar": "",
-                "syn__labels": "", "class_new__greet": "1s", **keys}
+                "syn__labels": "", "class_new__greet": "200ms", **keys}
         path = tmp_path / f"tarry{number}.ini"
         path.write_text(shipped_config(**keys))
         # tarryd runs as somebody else and reads it again at SIGHUP.

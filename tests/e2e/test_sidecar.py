@@ -271,6 +271,7 @@ def test_term_ends_it_in_order(capturing, path):
     assert not path.exists()
     reader.wait_state("absent")
     reader.wait_said("is gone")
+    assert reader.mappings() == 0
 
 
 @needs_root
@@ -288,6 +289,20 @@ def test_killed_and_started_anew(capturing, start_sidecar):
     wait_until(lambda: reader.mappings() == 1, "the old table to be unmapped")
     client, kernel = pair.connect(listener)
     assert reader.wait_entry(client)["raw"] == kernel
+
+
+def test_workers_read_while_tables_change(tmp_path, start_sidecar,
+                                          start_reader):
+    file = pcap_file(tmp_path / "a.pcap", [(1, syn_packet())], 101)
+    reader = start_reader()
+    assert reader.ask("spin", "spinning")
+    for round in range(1, 5):
+        sidecar = start_sidecar(None, "-r", file)
+        wait_until(lambda: reader.status()["maps"] == round, "a new table")
+        sidecar.stop(signal.SIGKILL)
+        reader.wait_state("absent")
+    wait_until(lambda: reader.mappings() == 0, "all tables to be unmapped")
+    assert reader.poll() is None
 
 
 @needs_root
@@ -317,7 +332,7 @@ def test_reader_may_come_first(pair, start_sidecar, start_reader):
 @needs_root
 def test_more_readers_than_places(capturing, start_reader, path):
     """Those beyond get no table; the others keep theirs."""
-    _, _, _, reader = capturing
+    _, _, sidecar, reader = capturing
     socks, fds = [], []
     for _ in range(20):
         socks.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
@@ -328,8 +343,12 @@ def test_more_readers_than_places(capturing, start_reader, path):
     for fd in fds:
         os.close(fd)
     assert reader.status()["state"] == "up"
+    fds_dir = f"/proc/{sidecar.process.pid}/fd"
+    used = len(os.listdir(fds_dir))
     for sock in socks:
         sock.close()
+    wait_until(lambda: len(os.listdir(fds_dir)) == used - 15,
+               "their descriptors to be closed")
     late = start_reader()
     late.wait_state("up")
 

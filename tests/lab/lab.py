@@ -286,7 +286,7 @@ address = [::]:{PORT}
 [mta]
 address = 127.0.0.1:2525
 client_address = proxy_v2
-max_connections = 8000
+max_connections = 100
 [syn]
 sidecar = {socket_path}
 kernel = {kernel}

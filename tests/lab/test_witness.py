@@ -68,9 +68,17 @@ def storm_both(lab, two, count, concurrency):  # noqa: F811
 
 def judge(lines, expected):
     """(unknown, wrong) among session lines."""
-    unknown = [line for line in lines if line["syn"] == "unknown"]
-    wrong = [(line["client"], line["port"], line["syn"]) for line in lines
-             if line["syn"] not in ("unknown", expected[line["client"]])]
+    unknown, wrong, id_zero = [], [], 0
+    for line in lines:
+        want = expected[line["client"]]
+        if line["syn"] == "unknown":
+            unknown.append(line)
+        elif line["syn"] == want.replace("df,id+", "df"):
+            id_zero += 1
+        elif line["syn"] != want:
+            wrong.append((line["client"], line["port"], line["syn"]))
+    # Linux draws the IP ID of a SYN: one of 65,536 is zero.
+    assert id_zero <= 4
     return unknown, wrong
 
 
@@ -88,10 +96,12 @@ def test_ten_thousand_sessions_at_full_speed(lab, two, cookies):  # noqa: F811
           f"{SESSIONS / seconds:.0f} a second, used {sources}, "
           f"{len(unknown)} unknown, {len(wrong)} wrong")
     assert len(lines) == SESSIONS
-    assert wrong == [] and unknown == []
+    assert wrong == []
+    assert [(line["client"], line["port"]) for line in unknown] == []
     assert sources["none"] == 0
-    # Cookies leave nothing to the kernel: or this would test nothing.
-    assert (sources["saved_syn"] > 0) <= (cookies == 1)
+    # Cookies leave nothing to the kernel (but for a port that the server
+    # still has in TIME_WAIT): or this would test nothing.
+    assert cookies == 1 or sources["saved_syn"] < SESSIONS / 10
 
 
 @pytest.mark.parametrize("cookies", [1, 2], indirect=True)
@@ -120,9 +130,9 @@ def test_ten_thousand_sessions_that_nothing_holds(lab, two,  # noqa: F811
 
 RATE = 400  # sessions a second, from both clients together
 PHASE_S = 3.0
-# A shared machine is noisy: p99 may be so many times the first phase's, or
-# so many ms, whichever is more.
-RATIO_MAX, P99_FLOOR_MS = 3.0, 15.0
+# A shared machine is noisy: p99 may be so many times that of the phases in
+# which nothing happens, or so many ms, whichever is more.
+RATIO_MAX, P99_FLOOR_MS = 3.0, 20.0
 
 
 class Trouble:
@@ -181,7 +191,8 @@ def test_nobody_misses_a_sidecar_in_trouble(lab, two):  # noqa: F811
     wait_until(lambda: sum(lab.sources().values()) >= len(shots),
                "all counted")
     p99s = banner_p99s(begins, shots)
-    bound = max(RATIO_MAX * p99s[0], P99_FLOOR_MS)
+    calm = max(p99 for phase, p99 in zip(PHASES, p99s) if phase == "nothing")
+    bound = max(RATIO_MAX * calm, P99_FLOOR_MS)
     _, wrong = judge(lab.sessions(), expected_of(two))
     print(f"\n{len(shots)} sessions, {RATE} a second, used {lab.sources()}, "
           f"{len(wrong)} wrong")
@@ -200,6 +211,8 @@ def test_nobody_misses_a_sidecar_in_trouble(lab, two):  # noqa: F811
 
 PORTS = 40
 ROUNDS = 10
+# Ports that no test before has used.
+PORT_RANGES = iter(range(61000, 65000, PORTS))
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close resets
 
 
@@ -212,25 +225,40 @@ def reuse_options(number, attempt):
             (socket.SOL_SOCKET, socket.SO_REUSEADDR, 1))
 
 
-def check_reuse(lines, cookies, what):
-    """Lines of one port rise in MSS: one that is not higher is an old SYN."""
+def greeted(lines):
+    """Of each port, what was logged of the sessions that were greeted."""
     by_port = collections.defaultdict(list)
     for line in lines:
-        by_port[line["port"]].append(line["syn"])
-    unknown = sum(text == "unknown" for texts in by_port.values()
-                  for text in texts)
-    reuses = sum(len(texts) - 1 for texts in by_port.values())
+        if int(line["bytes_out"]) > 0:
+            by_port[int(line["port"])].append(line["syn"])
+    return by_port
+
+
+def check_reuse(lines, cookies, what, attempts, may_be_unknown=False):
+    """Each greeted session has the SYN of its own attempt."""
+    by_port = greeted(lines)
+    texts = [text for found in by_port.values() for text in found]
+    unknown = texts.count("unknown")
+    old = []
+    for port, found in by_port.items():
+        assert len(found) == len(attempts), f"port {port}: {found}"
+        for attempt, text in zip(attempts, found):
+            ttl = reuse_options(port, attempt)[1][2]
+            if text != "unknown" and \
+                    not text.startswith(f"4:{ttl}:0:{600 + attempt}:"):
+                old.append((port, attempt, text))
     print(f"\ntcp_syncookies={cookies}, {what}: {len(lines)} sessions, "
-          f"{reuses} reuses of {len(by_port)} ports, {unknown} unknown")
-    for port, texts in by_port.items():
-        found = [(int(text.split(":")[3]), int(text.split(":")[1]))
-                 for text in texts if text != "unknown"]
-        mss = [pair[0] for pair in found]
-        assert mss == sorted(set(mss)), f"port {port}: {texts}"
-        for value, ttl in found:
-            want = reuse_options(int(port), value - 600)[1][2]
-            assert ttl == want, f"port {port}: {texts}"
-    return reuses, unknown
+          f"{len(texts)} of them greeted, on {len(by_port)} ports; "
+          f"{unknown} unknown, {len(old)} with an old SYN")
+    assert old == []
+    assert len(by_port) == PORTS
+    assert unknown == 0 or may_be_unknown
+
+
+def reset_behind_banner(socks):
+    for sock in socks:
+        assert sock.recv(1000).startswith(b"220 ")
+        sock.close()
 
 
 @pytest.mark.parametrize("cookies", [1, 2], indirect=True)
@@ -238,56 +266,78 @@ def test_a_port_used_again_has_its_own_syn(lab, two, cookies):  # noqa: F811
     """Each of forty ports ten times, reset after the greeting and reused at
     once; every session is held long enough to be known."""
     lab.start_tarryd(HELD)
-    client = two[0]
+    first = next(PORT_RANGES)
     for attempt in range(ROUNDS):
-        socks = [client.connect(4, reuse_options(port, attempt), port)
-                 for port in range(61000, 61000 + PORTS)]
-        for sock in socks:
-            assert sock.recv(1000).startswith(b"220 ")
-            sock.close()
-    lines = lab.wait_sessions(PORTS * ROUNDS)
-    reuses, unknown = check_reuse(lines, cookies, "reset after the greeting")
-    assert len(lines) == PORTS * ROUNDS and reuses == PORTS * (ROUNDS - 1)
-    assert unknown == 0
+        reset_behind_banner([
+            two[0].connect(4, reuse_options(port, attempt), port)
+            for port in range(first, first + PORTS)])
+    check_reuse(lab.wait_sessions(PORTS * ROUNDS), cookies,
+                "reset after the greeting", range(ROUNDS))
 
 
 @pytest.mark.parametrize("cookies", [1, 2], indirect=True)
 def test_a_port_used_again_at_once(lab, two, cookies):  # noqa: F811
-    """Reset as soon as connected: the old SYN is microseconds old, and what
-    the new one was may not be known yet. Then it is unknown, never the old
-    one. A connection that is gone before it is accepted has no line."""
+    """The first SYN is microseconds old and its connection reset when the
+    same port is used again, with another; that one stays for its greeting.
+    With cookies, the accept of the first may come when the second SYN is
+    there: whose it is cannot be told then, and the second is unknown."""
     lab.start_tarryd(HELD)
-    for attempt in range(ROUNDS * 5):
-        for port in range(61100, 61100 + PORTS // 4):
+    first = next(PORT_RANGES)
+    for attempt in range(0, 2 * ROUNDS, 2):
+        socks = []
+        for port in range(first, first + PORTS):
             two[0].connect(4, reuse_options(port, attempt), port).close()
-    begun = ROUNDS * 5 * (PORTS // 4)
+            socks.append(two[0].connect(
+                4, reuse_options(port, attempt + 1), port))
+        reset_behind_banner(socks)
     lab.stop_tarryd_keep_log()
-    lines = lab.sessions()
-    check_reuse(lines, cookies, f"reset at once ({begun} connects)")
-    assert len(lines) > begun / 2
+    check_reuse(lab.sessions(), cookies, "reset at once",
+                range(1, 2 * ROUNDS, 2), may_be_unknown=cookies == 2)
+
+
+@pytest.mark.parametrize("cookies", [1, 2], indirect=True)
+def test_a_port_used_again_after_a_restart(lab, two, cookies):  # noqa: F811
+    """tarryd is new and remembers no accept; the table has the SYNs of those
+    that its predecessor served a moment ago."""
+    lab.start_tarryd(HELD)
+    first = next(PORT_RANGES)
+    ports = range(first, first + PORTS)
+    socks = [two[0].connect(4, reuse_options(port, 0), port)
+             for port in ports]
+    reset_behind_banner(socks)
+    lab.start_tarryd(HELD)
+    reset_behind_banner([two[0].connect(4, reuse_options(port, 1), port)
+                         for port in ports])
+    check_reuse(lab.wait_sessions(PORTS), cookies,
+                "the same ports after a restart", [1])
 
 
 @pytest.mark.parametrize("cookies", [1, 2], indirect=True)
 def test_the_same_sequence_number_again(lab, two, cookies):  # noqa: F811
     """Crafted: the same addresses, ports and ISN, another stack. The table
-    takes it for a SYN sent again and keeps the first header."""
+    takes it for a SYN sent again and keeps the first header; so with cookies
+    nobody knows, and with the kernel's copy nobody is deceived."""
     lab.start_tarryd(HELD)
-    peer = Peer(two[0], host=77)
-    for attempt in range(50):
-        for port in range(30000, 30010):
-            stack = Syn(29200, LINUX) if attempt % 2 else \
-                Syn(64240, WINDOWS, ttl=128)
-            peer.open(4, stack, port).reset()
-    lab.stop_tarryd_keep_log()
-    texts = collections.defaultdict(list)
-    for line in lab.sessions():
-        texts[line["port"]].append(line["syn"].split(":")[1])
+    peer = Peer(two[0], host=77 + cookies)
+    for attempt in range(ROUNDS):
+        stack = Syn(29200, LINUX) if attempt % 2 else \
+            Syn(64240, WINDOWS, ttl=128)
+        for talk in [peer.open(4, stack, port)
+                     for port in range(30000, 30000 + PORTS)]:
+            talk.banner()
+            talk.reset()
     peer.close()
-    report = collections.Counter(
-        ttl for seen in texts.values() for ttl in seen)
-    print(f"\ntcp_syncookies={cookies}, the same ISN again: {dict(report)}")
-    for port, seen in texts.items():
-        assert len(seen) == 50
-        for attempt, ttl in enumerate(seen):
-            assert ttl in ("64" if attempt % 2 else "128", "unknown"), \
-                (port, seen)
+    by_port = greeted(lab.wait_sessions(PORTS * ROUNDS))
+    ttls = {port: [text.split(":")[1] if ":" in text else text
+                   for text in texts] for port, texts in by_port.items()}
+    print(f"\ntcp_syncookies={cookies}, the same ISN again: ", dict(
+        collections.Counter(ttl for found in ttls.values()
+                            for ttl in found)))
+    assert len(ttls) == PORTS
+    for port, found in ttls.items():
+        for attempt, ttl in enumerate(found):
+            mine = "64" if attempt % 2 else "128"
+            known = {mine} if cookies == 1 or attempt == 0 else \
+                {mine, "unknown"}
+            assert ttl in known, (port, found)
+        assert len(found) == ROUNDS

@@ -6,6 +6,7 @@
  *   entries  a line an entry, then `end`
  *   hold     holds the table as a worker does; release: lets go
  *   rate     times a million look-ups
+ *   spin     two workers that read without end, until standard input ends
  * Ends when standard input does. For tests and for curious people.
  */
 #include <inttypes.h>
@@ -16,12 +17,25 @@
 
 #include "proxy/evidence/syn_map.h"
 
+#define SPINNERS 2
+
+struct spinner {
+	struct syn_map *map;
+	uint32_t worker;
+	uv_thread_t thread;
+};
+
 struct dump {
 	struct syn_map *map;
+	struct spinner spinners[SPINNERS];
+	atomic_bool is_over;
+	bool is_spinning;
 	uv_pipe_t in;
 	char line[64];
 	size_t len;
 };
+
+static struct dump d;
 
 static const char *const counter_names[SYN_TABLE_COUNTERS] = {
     [SYN_TABLE_RECEIVED] = "received",
@@ -42,11 +56,11 @@ on_say(void *ctx, const char *message)
 }
 
 static void
-print_status(const struct dump *d)
+print_status(void)
 {
 	struct syn_map_status status;
 
-	syn_map_status(d->map, &status);
+	syn_map_status(d.map, &status);
 	printf("status %s maps %" PRIu64 " refused %" PRIu64 " entries %" PRIu64
 	       " pid %u port %u",
 	       syn_map_state_name(status.state), status.maps_count,
@@ -76,9 +90,9 @@ print_entry(const struct syn_entry *e)
 }
 
 static void
-print_entries(struct dump *d)
+print_entries(void)
 {
-	struct syn_reader reader = syn_map_acquire(d->map, 0);
+	struct syn_reader reader = syn_map_acquire(d.map, 0);
 	struct syn_entry e;
 
 	for (uint64_t i = 0; i < (uint64_t)reader.sets_count * SYN_TABLE_WAYS;
@@ -86,15 +100,15 @@ print_entries(struct dump *d)
 		if (syn_reader_at(&reader, i, &e))
 			print_entry(&e);
 	}
-	syn_map_release(d->map, 0);
+	syn_map_release(d.map, 0);
 	puts("end");
 }
 
 /* A million look-ups of clients that are not there; then of one that is. */
 static void
-print_rate(struct dump *d)
+print_rate(void)
 {
-	struct syn_reader reader = syn_map_acquire(d->map, 0);
+	struct syn_reader reader = syn_map_acquire(d.map, 0);
 	struct addr client = {.family = 4};
 	struct syn_entry e;
 	uint64_t found_count = 0;
@@ -106,22 +120,72 @@ print_rate(struct dump *d)
 	}
 	printf("rate %" PRIu64 " ns a look-up, %" PRIu64 " found\n",
 	       (uv_hrtime() - start_ns) / 1000000, found_count);
-	syn_map_release(d->map, 0);
+	syn_map_release(d.map, 0);
+}
+
+/* A worker: takes the table, looks, lets go. */
+static void
+spin(void *arg)
+{
+	const struct spinner *s = arg;
+	struct addr client = {.family = 4};
+	struct syn_entry e;
+
+	for (uint32_t i = 0; !atomic_load(&d.is_over); i++) {
+		struct syn_reader reader = syn_map_acquire(s->map, s->worker);
+
+		memcpy(client.ip + 12, &i, sizeof(i));
+		(void)syn_reader_find(&reader, &client, NULL, &e);
+		syn_map_release(s->map, s->worker);
+	}
 }
 
 static void
-obey(struct dump *d, const char *command)
+start_spinning(void)
+{
+	if (d.is_spinning)
+		return;
+	for (uint32_t i = 0; i < SPINNERS; i++) {
+		d.spinners[i].map = d.map;
+		d.spinners[i].worker = 2 + i;
+		if (uv_thread_create(&d.spinners[i].thread, spin,
+				     &d.spinners[i]) != 0)
+			abort();
+	}
+	d.is_spinning = true;
+	puts("spinning");
+}
+
+static void
+stop_spinning(void)
+{
+	atomic_store(&d.is_over, true);
+	for (uint32_t i = 0; d.is_spinning && i < SPINNERS; i++)
+		uv_thread_join(&d.spinners[i].thread);
+}
+
+static void
+let_go(void)
+{
+	syn_map_release(d.map, 1);
+	puts("released");
+}
+
+static void
+obey(const char *command)
 {
 	if (strcmp(command, "status") == 0)
-		print_status(d);
+		print_status();
 	else if (strcmp(command, "entries") == 0)
-		print_entries(d);
+		print_entries();
 	else if (strcmp(command, "rate") == 0)
-		print_rate(d);
+		print_rate();
 	else if (strcmp(command, "hold") == 0)
-		printf("held %d\n", syn_map_acquire(d->map, 1).table != NULL);
+		printf("held %d\n", syn_map_acquire(d.map, 1).table != NULL);
 	else if (strcmp(command, "release") == 0)
-		syn_map_release(d->map, 1), puts("released");
+		let_go();
+	else if (strcmp(command, "spin") == 0)
+		start_spinning();
 	else
 		puts("what?");
 }
@@ -129,41 +193,39 @@ obey(struct dump *d, const char *command)
 static void
 on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
-	struct dump *d = handle->data;
-
+	(void)handle;
 	(void)suggested;
-	if (d->len == sizeof(d->line) - 1)
-		d->len = 0;
-	buf->base = d->line + d->len;
-	buf->len = sizeof(d->line) - 1 - d->len;
+	if (d.len == sizeof(d.line) - 1)
+		d.len = 0;
+	buf->base = d.line + d.len;
+	buf->len = sizeof(d.line) - 1 - d.len;
 }
 
 static void
 on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 {
-	struct dump *d = stream->data;
 	char *newline;
 
 	(void)buf;
 	if (nread < 0) {
-		syn_map_close(d->map);
+		stop_spinning();
+		syn_map_close(d.map);
 		uv_close((uv_handle_t *)stream, NULL);
 		return;
 	}
-	d->len += (size_t)nread;
-	d->line[d->len] = '\0';
-	while ((newline = strchr(d->line, '\n')) != NULL) {
+	d.len += (size_t)nread;
+	d.line[d.len] = '\0';
+	while ((newline = strchr(d.line, '\n')) != NULL) {
 		*newline = '\0';
-		obey(d, d->line);
-		d->len -= (size_t)(newline + 1 - d->line);
-		memmove(d->line, newline + 1, d->len + 1);
+		obey(d.line);
+		d.len -= (size_t)(newline + 1 - d.line);
+		memmove(d.line, newline + 1, d.len + 1);
 	}
 }
 
 int
 main(int argc, char **argv)
 {
-	static struct dump d;
 	struct syn_map_options options = {.say = on_say};
 	uv_loop_t *loop = uv_default_loop();
 
@@ -173,7 +235,6 @@ main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	options.path = argv[1];
-	d.in.data = &d;
 	if (syn_map_open(&d.map, loop, &options) != 0 ||
 	    uv_pipe_init(loop, &d.in, 0) != 0 || uv_pipe_open(&d.in, 0) != 0 ||
 	    uv_read_start((uv_stream_t *)&d.in, on_alloc, on_read) != 0)
