@@ -77,11 +77,17 @@ use_segment(struct session *s, size_t n)
 	s->is_between_segments = s->segments_count > 0;
 }
 
-/* True while the next early segment waits for the answers to the last. */
+/*
+ * True while the next early segment waits for the answers to the last. Octets
+ * of a chunk do not: the chunk is answered only when they are all there.
+ */
 static bool
 is_waiting(const struct step *st)
 {
-	return st->s->is_between_segments && st->leg->count > st->leg->answered;
+	const struct leg *leg = st->leg;
+
+	return st->s->is_between_segments && leg->count > leg->answered &&
+	       leg->client.mode != SMTP_OCTETS;
 }
 
 /* One thing of the client's stream. False: no more can be used now. */

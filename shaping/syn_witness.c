@@ -18,7 +18,7 @@
 #define XXH_INLINE_ALL
 #include "xxhash.h"
 
-static_assert(sizeof(struct syn_witness) <= 1056 * 1024 + 64, "a worker's memory");
+static_assert(sizeof(struct syn_witness) <= 1100 * 1024, "a worker's memory");
 
 /* When to look, in ms after accept. The SYN is captured before the accept, so
  * what is not there after a second was lost. */

@@ -19,7 +19,7 @@
 /* Room for an address as the log shows it. */
 #define LOG_ADDRESS_CAP (ADDR_TEXT_CAP + 4)
 /* Of one message so much is said. */
-#define LOG_MESSAGE_CAP 800
+#define LOG_MESSAGE_CAP 600
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO };
 

@@ -444,7 +444,7 @@ forgetting_is_safe(void **state)
 	(void)state;
 	bench_open(&b);
 	accept_at(&b, other.accepted_ns, REAL, 5, SYN_WITNESS_KERNEL);
-	for (uint16_t port = 1; port < 30000; port++) {
+	for (uint16_t port = 1; port < 60000; port++) {
 		other.port = port;
 		other.accepted_ns += 1000;
 		(void)decide(&b, &other);
@@ -463,7 +463,7 @@ forgetting_costs_only_old_syns(void **state)
 
 	(void)state;
 	bench_open(&b);
-	for (uint16_t port = 1; port < 30000; port++) {
+	for (uint16_t port = 1; port < 60000; port++) {
 		other.port = port;
 		other.accepted_ns += 1000;
 		(void)decide(&b, &other);
@@ -474,9 +474,9 @@ forgetting_costs_only_old_syns(void **state)
 }
 
 /*
- * The oldest are forgotten first. At 1000 accepts a ms over 1024 buckets, of
- * which the last 4 are remembered each, a SYN from 2.5 ms ago is good for
- * three clients in four; were the newest forgotten, for one in ten.
+ * The oldest are forgotten first. At 1000 accepts a ms over 4096 buckets, of
+ * which the last 8 are remembered each, a SYN from 20 ms ago is good for nine
+ * clients in ten; were the newest forgotten, for hardly any.
  */
 static void
 oldest_is_forgotten(void **state)
@@ -487,14 +487,14 @@ oldest_is_forgotten(void **state)
 
 	(void)state;
 	bench_open(&b);
-	for (uint16_t port = 1; port < 30000; port++) {
+	for (uint16_t port = 1; port < 60000; port++) {
 		ask.port = port;
 		ask.accepted_ns += 1000;
 		(void)decide(&b, &ask);
 	}
-	for (uint16_t port = 30000; port < 30200; port++) {
+	for (uint16_t port = 60000; port < 60200; port++) {
 		ask.port = port;
-		rig_put(&b.rig, &ordinary, port, ask.accepted_ns - 2500000);
+		rig_put(&b.rig, &ordinary, port, ask.accepted_ns - 20 * MS);
 		taken += decide(&b, &ask).source == SYN_WITNESS_SIDECAR;
 	}
 	assert_true(taken > 100);
@@ -512,7 +512,7 @@ forgotten_accept_gives_up(void **state)
 	(void)state;
 	bench_open(&b);
 	accept_at(&b, T0, EMPTY, 0, SYN_WITNESS_LATER);
-	for (uint16_t port = 1; port < 30000; port++) {
+	for (uint16_t port = 1; port < 60000; port++) {
 		other.port = port;
 		other.accepted_ns += 1000;
 		(void)decide(&b, &other);
