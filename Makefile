@@ -155,7 +155,7 @@ $(FUZZERS:%=$(BUILD)/tests/fuzz/%): %: %.o $(BUILD)/libtarryd.a \
 # The relay under valgrind, driven by the end-to-end tests.
 memcheck: deps-test
 	$(MAKE) all
-	TARRY_BUILD=$(BUILD) TARRY_WRAP="valgrind -q --error-exitcode=99 \
+	TARRY_BUILD=$(BUILD) TARRY_WRAP="valgrind -q --vgdb=no --error-exitcode=99 \
 	  --leak-check=full" $(PYTHON) -m pytest -q tests/e2e
 
 FORMATTED := $(wildcard include/tarry/*.h shaping/*.[ch] proxy/*/*.[ch] \

@@ -369,8 +369,7 @@ feeds_client(const struct step *st)
 		return true;
 	if (leg->client.mode == SMTP_WAITING)
 		return false;
-	if (s->segments_count > 0 && s->is_between_segments &&
-	    leg->count > leg->answered)
+	if (relay_is_waiting(st))
 		return false;
 	return leg->count < SESSION_REPLIES_CAP;
 }

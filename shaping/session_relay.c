@@ -77,12 +77,8 @@ use_segment(struct session *s, size_t n)
 	s->is_between_segments = s->segments_count > 0;
 }
 
-/*
- * True while the next early segment waits for the answers to the last. Octets
- * of a chunk do not: the chunk is answered only when they are all there.
- */
-static bool
-is_waiting(const struct step *st)
+bool
+relay_is_waiting(const struct step *st)
 {
 	const struct leg *leg = st->leg;
 
@@ -134,7 +130,7 @@ relay_bytes(struct step *st)
 
 	if (st->ev->fresh > 0 && s->segments_count > 0)
 		greet_keep_segment(s, st->ev->fresh);
-	while (used < st->ev->len && !is_waiting(st) &&
+	while (used < st->ev->len && !relay_is_waiting(st) &&
 	       st->leg->count < SESSION_REPLIES_CAP) {
 		if (!observe(st, &used, &is_lost))
 			break;

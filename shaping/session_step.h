@@ -79,6 +79,12 @@ session_handler linger_bytes;
 session_handler linger_fin;
 session_handler closing_flushed;
 
+/*
+ * True while the next early segment waits for the answers to the last. Octets
+ * of a chunk do not: the chunk is answered only when they are all there.
+ */
+bool relay_is_waiting(const struct step *st);
+
 /* Nothing can be followed any more: lets all go. Returns PHASE_BLIND. */
 enum session_phase relay_lost(struct step *st);
 

@@ -11,8 +11,8 @@ build='make gcc libc6-dev pkg-config xxd libuv1-dev libinih-dev
 run='swaks'
 test='clang clang-format cppcheck curl iproute2 libclang-rt-14-dev
 	libcmocka-dev libglib2.0-0 liblwip-dev mandoc nftables openssl p0f
-	procps python3
-	python3-pytest python3-scapy shellcheck strace tcpdump valgrind'
+	procps python3 python3-pytest python3-scapy shellcheck strace tcpdump
+	valgrind'
 
 wanted=
 for set in "$@"; do

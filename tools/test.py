@@ -77,7 +77,7 @@ def run_end_to_end(build, total):
     report = TOP / build / "e2e.xml"
     report.unlink(missing_ok=True)
     subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-rs", "--tb=short",
+        [sys.executable, "-m", "pytest", "-q", "-rfEs", "--tb=short",
          f"--junitxml={report}", "tests/e2e"],
         cwd=TOP, env={**os.environ, "TARRY_BUILD": build},
     )

@@ -75,7 +75,7 @@ draw_body(void)
 {
 	if (storm.body_bytes > 0)
 		return storm.body_bytes;
-	return below(50) == 0 ? BODY_MAX : 64 + below(8000);
+	return below(50) == 0 ? BODY_LARGE : 64 + below(8000);
 }
 
 static void
@@ -152,7 +152,7 @@ begin(struct client *c)
 	if (storm.is_matrix)
 		take_from_matrix(c, storm.begun - 1);
 	if (mix_faults[c->fault].act == ACT_PAUSE)
-		c->body_len = BODY_MAX; /* more than the buffers between */
+		c->body_len = BODY_MAX;
 	c->fd = open_socket(c);
 	c->deadline_ms = mix_now_ms() + storm.patience_ms;
 	if (mix_faults[c->fault].act == ACT_STALL)

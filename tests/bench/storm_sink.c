@@ -37,6 +37,7 @@
 #define TICK_MS 10
 #define REFUSE_MS 100
 #define HANG_MS 200
+#define PAUSES_MAX 3
 #define STALL_MS 2000 /* then it closes, as MTAs do in the end */
 #define DOT "\r\n.\r\n"
 #define DOT_LEN 5
@@ -57,7 +58,8 @@ struct conn {
 	uint8_t match;	    /* bytes of DOT that were seen */
 	bool is_open;
 	bool is_paused;
-	bool in_head; /* of a message */
+	uint8_t pauses; /* so far */
+	bool in_head;	/* of a message */
 	size_t len;
 	char line[LINE_CAP];
 };
@@ -194,6 +196,9 @@ go_deaf(int fd)
 static void
 pause_reading(int fd)
 {
+	if (sink.conns[fd]->pauses >= PAUSES_MAX)
+		return;
+	sink.conns[fd]->pauses++;
 	begin_slow(sink.conns[fd], STEP_BODY, MIX_SLOW_MS);
 	sink.conns[fd]->is_paused = true;
 	set_reading(fd, 0);
@@ -381,7 +386,7 @@ on_bytes(int fd, const uint8_t *bytes, size_t len)
 	if (c->state == STATE_BODY && c->fault->mid &&
 	    c->fault->step == STEP_BODY) {
 		fail(fd, STEP_BODY);
-		if (!c->is_paused)
+		if (c->fault->act != ACT_PAUSE)
 			return;
 	}
 	for (size_t i = 0; i < len && c->is_open; i++) {

@@ -7,13 +7,12 @@ restart of tarryd, that of clients who waited all along included.
 """
 import re
 import smtplib
+import subprocess
 
 import pytest
 
-from conftest import BUILD, WRAP, Client, send_mail, shipped_config, wait_until
+from conftest import BUILD, DEADLINE, WRAP, send_mail, shipped_config
 from mta import Exim, Opensmtpd, Postfix, mta, proxy_for  # noqa: F401
-
-import subprocess
 
 CLIENT = "127.0.0.77"
 OK = ["220", "250", "250", "250", "354", "250", "221"]
@@ -132,7 +131,7 @@ def test_none_must_have_been_checked(tmp_path):
     done = subprocess.run(
         [*WRAP, BUILD / "tarryd", "-c", config, "-l", "127.0.0.1:0",
          "127.0.0.1:25"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True)
+        text=True, timeout=DEADLINE)
     assert done.returncode != 0
     assert "mta.client_address" in done.stdout
     assert "open_relay_checked" in done.stdout

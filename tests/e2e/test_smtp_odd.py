@@ -32,6 +32,14 @@ def rest(client):
         got += more
 
 
+def unread(port):
+    """Bytes that wait in the sockets of a local port."""
+    with open("/proc/net/tcp") as table:
+        rows = [row.split() for row in table][1:]
+    return sum(int(row[4].split(":")[1], 16) for row in rows
+               if row[3] == "01" and int(row[1].split(":")[1], 16) == port)
+
+
 @pytest.fixture
 def postfix(mta):
     return mta(Postfix, proxy=True).start()
@@ -384,3 +392,22 @@ def test_the_mta_ends_before_it_has_answered_the_dot(mta, proxy_for):
         behind.stop()
         assert client.line() == b""
     assert behind.mail_count() == 0
+
+
+def test_a_whole_early_session_in_two_segments(mta, proxy_for):
+    """PIPECONNECT with BDAT: the chunk waits for no answer, which only comes
+    when the chunk is there."""
+    behind = mta(Exim, main="hosts_proxy = 127.0.0.1").start()
+    tarryd = proxy_for(behind.address, behind.port,
+                       class_new__greet="500ms").wait_ready()
+    body = HEAD + b"".join(b"%05d line\r\n" % i for i in range(3000))
+    with tarryd.connect(CLIENT) as client:
+        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.send("\r\n".join(ENVELOPE) + f"\r\nBDAT {len(body)} LAST\r\n")
+        wait_until(lambda: unread(tarryd.port) == 0, "the first to be read")
+        client.send(body + b"QUIT\r\n")
+        client.socket.shutdown(socket.SHUT_WR)
+        codes = [line[:4] for line in rest(client).splitlines()]
+    assert [code for code in codes if code[3:] == b" "] == \
+        [b"220 ", b"250 ", b"250 ", b"250 ", b"250 ", b"221 "]
+    assert behind.wait_mail(1)[0].endswith(b"\n02999 line\n")

@@ -17,8 +17,9 @@ GREET_MS = 1000
 # Those who are not named, p99; and how much later than its greet a named one
 # may be greeted, p99.
 OTHER_MS, LATE_MS = 100, 200
-# tarryd's clock counts whole ms, and the accept falls between two of them.
-CLOCK_MS = 1
+# tarryd reads its clock once a turn of its loop: an accept late in a turn
+# counts from the beginning of it. So much a busy machine makes of that.
+TURN_MS = 20
 
 
 @dataclasses.dataclass
@@ -103,7 +104,7 @@ def test_the_named_ones_wait_and_nobody_else(lab, street, case,  # noqa: F811
           f"max {max(others):.1f} ms; {len(named)} and {len(other)} sessions")
     assert {shot.result for shot in named + other} == {"220"}
     assert len(named) == len(other) == SESSIONS
-    assert waits[0] >= GREET_MS - CLOCK_MS
+    assert waits[0] >= GREET_MS - TURN_MS
     assert percentile(waits, 99) < GREET_MS + LATE_MS
     assert percentile(others, 99) < OTHER_MS
     assert decisions(lab, pair[0], version) == {

@@ -41,6 +41,24 @@ segments_wait_for_answers(void **state)
 }
 
 static void
+octets_of_a_chunk_wait_for_no_answer(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.greet_ms = 3000});
+	scene_client("EHLO early\r\nBDAT 6 LAST\r\n");
+	scene_client("abc");
+	scene_client("def");
+	scene_client("QUIT\r\n");
+	scene_until(2000);
+	scene_connect();
+	scene_mta("220 real\r\n");
+	scene_until(3000);
+	scene_mta_got("EHLO early\r\nBDAT 6 LAST\r\nabcdef");
+	scene_mta("250 hello\r\n250 kept\r\n");
+	scene_mta_got("QUIT\r\n");
+}
+
+static void
 reading_stops_when_enough_is_kept(void **state)
 {
 	static char much[SESSION_EARLY_CAP + 1];
@@ -101,6 +119,7 @@ a_fin_behind_them_is_forwarded(void **state)
 
 SCENES(cmocka_unit_test(bytes_wait_for_the_greeting),
        cmocka_unit_test(segments_wait_for_answers),
+       cmocka_unit_test(octets_of_a_chunk_wait_for_no_answer),
        cmocka_unit_test(reading_stops_when_enough_is_kept),
        cmocka_unit_test(pipeconnect_makes_it_fair),
        cmocka_unit_test(a_fin_behind_them_is_forwarded))

@@ -101,4 +101,19 @@ rig_local(uint16_t port)
 	return a;
 }
 
+/* What most tests put, and how they look for it. */
+__attribute__((unused)) static const struct packet plain = {
+    "plain", 64, DF, 7, 1024, MSS_1460, .isn = 100};
+__attribute__((unused)) static const struct packet plain_v6 = {
+    "v6", 64, 0, 0, 1024, MSS_1440, .version = 6, .isn = 200};
+
+static inline bool
+find(const struct rig *rig, uint16_t port, struct syn_entry *e)
+{
+	const struct addr client = rig_client(port);
+	const struct addr local = rig_local(25);
+
+	return syn_reader_find(&rig->reader, &client, &local, e);
+}
+
 #endif

@@ -1,0 +1,234 @@
+/* Two witnesses: an entry serves one accept, and the old SYN none. */
+#include "syn_witness_rig.h"
+
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+
+/*
+ * The same client address and port again within a second. Whatever was used
+ * for the first connection, its SYN is never taken for the second one's.
+ */
+static void
+reused_port_never_gets_the_old_syn(void **state)
+{
+	static const struct {
+		enum kernel_copy kernel; /* at the first accept */
+		bool is_late;		 /* the entry comes after it */
+		enum syn_witness_source want;
+	} first[] = {
+	    {EMPTY, false, SYN_WITNESS_SIDECAR},
+	    {REAL, false, SYN_WITNESS_SIDECAR_CONFIRMED},
+	    {REAL, true, SYN_WITNESS_KERNEL},
+	    {EMPTY, true, SYN_WITNESS_LATER},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(first); i++) {
+		static struct bench b;
+
+		bench_open(&b);
+		if (!first[i].is_late)
+			see(&b, 5, T0 + 10 * MS);
+		accept_at(&b, T0 + 20 * MS, first[i].kernel, 5, first[i].want);
+		if (first[i].is_late)
+			see(&b, 5, T0 + 10 * MS);
+		/* Its own SYN was lost, or is late too. */
+		accept_at(&b, T0 + 500 * MS, EMPTY, 0, SYN_WITNESS_LATER);
+		see(&b, 6, T0 + 490 * MS);
+		accept_at(&b, T0 + 900 * MS, EMPTY, 0, SYN_WITNESS_LATER);
+		see(&b, 7, T0 + 950 * MS);
+		accept_at(&b, T0 + 960 * MS, EMPTY, 0, SYN_WITNESS_SIDECAR);
+		accept_at(&b, T0 + 970 * MS, REAL, 7, SYN_WITNESS_KERNEL);
+		bench_close(&b);
+	}
+}
+
+/* A late copy of a used SYN that is put in anew is spent as well. */
+static void
+used_isn_is_spent(void **state)
+{
+	static struct bench b;
+
+	(void)state;
+	bench_open(&b);
+	accept_at(&b, T0 + 20 * MS, REAL, 5, SYN_WITNESS_KERNEL);
+	see(&b, 5, T0 + 30 * MS);
+	accept_at(&b, T0 + 500 * MS, EMPTY, 0, SYN_WITNESS_LATER);
+	bench_close(&b);
+}
+
+/* Captured in the very moment of the accept before: that one's. */
+static void
+syn_of_the_last_accept_is_spent(void **state)
+{
+	static struct bench b;
+
+	(void)state;
+	bench_open(&b);
+	accept_at(&b, T0 + 20 * MS, EMPTY, 0, SYN_WITNESS_LATER);
+	see(&b, 5, T0 + 20 * MS);
+	accept_at(&b, T0 + 500 * MS, EMPTY, 0, SYN_WITNESS_LATER);
+	bench_close(&b);
+}
+
+/* What one port spends, another port of the client does not. */
+static void
+ports_are_remembered_apart(void **state)
+{
+	static struct bench b;
+	const struct ask other = {EMPTY, 0, .accepted_ns = T0 + 20 * MS,
+				  .port = PORT + 1};
+
+	(void)state;
+	bench_open(&b);
+	see(&b, 5, T0 + 10 * MS);
+	(void)decide(&b, &other);
+	accept_at(&b, T0 + 30 * MS, EMPTY, 0, SYN_WITNESS_SIDECAR);
+	bench_close(&b);
+}
+
+/* A later look must not take the SYN of the connection that came after. */
+static void
+later_look_gets_no_newer_syn(void **state)
+{
+	static struct bench b;
+	struct ask old = {EMPTY, 0, .accepted_ns = T0, .looks_done = 5};
+
+	(void)state;
+	bench_open(&b);
+	accept_at(&b, T0, EMPTY, 0, SYN_WITNESS_LATER);
+	see(&b, 6, T0 + 50 * MS);
+	old.now_ns = T0 + 60 * MS;
+	assert_int_equal(decide(&b, &old).source, SYN_WITNESS_LATER);
+	accept_at(&b, T0 + 70 * MS, EMPTY, 0, SYN_WITNESS_SIDECAR);
+	/* Its addresses were accepted anew: the old one may stop looking. */
+	old.now_ns = T0 + 100 * MS;
+	assert_int_equal(decide(&b, &old).source, SYN_WITNESS_NONE);
+	bench_close(&b);
+}
+
+/*
+ * More connections than are remembered, then one of them again, with the
+ * sidecar showing its old SYN: forgotten or not, it is not taken.
+ */
+static void
+forgetting_is_safe(void **state)
+{
+	static struct bench b;
+	struct ask other = {REAL, 1, .accepted_ns = T0 + 20 * MS};
+
+	(void)state;
+	bench_open(&b);
+	accept_at(&b, other.accepted_ns, REAL, 5, SYN_WITNESS_KERNEL);
+	for (uint16_t port = 1; port < 60000; port++) {
+		other.port = port;
+		other.accepted_ns += 1000;
+		(void)decide(&b, &other);
+	}
+	see(&b, 5, T0 + 10 * MS);
+	accept_at(&b, T0 + 900 * MS, EMPTY, 0, SYN_WITNESS_LATER);
+	bench_close(&b);
+}
+
+/* A newer SYN is taken all the same, for clients never seen before too. */
+static void
+forgetting_costs_only_old_syns(void **state)
+{
+	static struct bench b;
+	struct ask other = {REAL, 1, .accepted_ns = T0};
+
+	(void)state;
+	bench_open(&b);
+	for (uint16_t port = 1; port < 60000; port++) {
+		other.port = port;
+		other.accepted_ns += 1000;
+		(void)decide(&b, &other);
+	}
+	see(&b, 5, T0 + 100 * MS);
+	accept_at(&b, T0 + 110 * MS, EMPTY, 0, SYN_WITNESS_SIDECAR);
+	bench_close(&b);
+}
+
+/*
+ * The oldest are forgotten first. At 1000 accepts a ms over 4096 buckets, of
+ * which the last 8 are remembered each, a SYN from 20 ms ago is good for nine
+ * clients in ten; were the newest forgotten, for hardly any.
+ */
+static void
+oldest_is_forgotten(void **state)
+{
+	static struct bench b;
+	struct ask ask = {EMPTY, 0, .accepted_ns = T0};
+	unsigned int taken = 0;
+
+	(void)state;
+	bench_open(&b);
+	for (uint16_t port = 1; port < 60000; port++) {
+		ask.port = port;
+		ask.accepted_ns += 1000;
+		(void)decide(&b, &ask);
+	}
+	for (uint16_t port = 60000; port < 60200; port++) {
+		ask.port = port;
+		rig_put(&b.rig, &ordinary, port, ask.accepted_ns - 20 * MS);
+		taken += decide(&b, &ask).source == SYN_WITNESS_SIDECAR;
+	}
+	assert_true(taken > 100);
+	bench_close(&b);
+}
+
+/* A look of an accept that was forgotten meanwhile finds nothing. */
+static void
+forgotten_accept_gives_up(void **state)
+{
+	static struct bench b;
+	struct ask other = {REAL, 1, .accepted_ns = T0};
+	struct ask late = {EMPTY, 0, .accepted_ns = T0, .looks_done = 8};
+
+	(void)state;
+	bench_open(&b);
+	accept_at(&b, T0, EMPTY, 0, SYN_WITNESS_LATER);
+	for (uint16_t port = 1; port < 60000; port++) {
+		other.port = port;
+		other.accepted_ns += 1000;
+		(void)decide(&b, &other);
+	}
+	see(&b, 5, T0 - MS);
+	late.now_ns = T0 + S;
+	assert_int_equal(decide(&b, &late).source, SYN_WITNESS_NONE);
+	bench_close(&b);
+}
+
+/* Spent while there was no sidecar, spent when it is there. */
+static void
+spent_without_a_sidecar(void **state)
+{
+	static struct bench b;
+	const struct ask ask = {EMPTY, 0, .accepted_ns = T0 + 20 * MS,
+				.has_no_sidecar = true};
+
+	(void)state;
+	bench_open(&b);
+	assert_int_equal(decide(&b, &ask).source, SYN_WITNESS_NONE);
+	see(&b, 5, T0 + 10 * MS);
+	accept_at(&b, T0 + 500 * MS, EMPTY, 0, SYN_WITNESS_LATER);
+	bench_close(&b);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(reused_port_never_gets_the_old_syn),
+	    cmocka_unit_test(used_isn_is_spent),
+	    cmocka_unit_test(syn_of_the_last_accept_is_spent),
+	    cmocka_unit_test(ports_are_remembered_apart),
+	    cmocka_unit_test(later_look_gets_no_newer_syn),
+	    cmocka_unit_test(forgetting_is_safe),
+	    cmocka_unit_test(forgetting_costs_only_old_syns),
+	    cmocka_unit_test(oldest_is_forgotten),
+	    cmocka_unit_test(forgotten_accept_gives_up),
+	    cmocka_unit_test(spent_without_a_sidecar),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
