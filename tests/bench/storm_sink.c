@@ -124,27 +124,16 @@ took(const struct conn *c)
 static const char *
 usual_reply(enum mix_step step)
 {
-	switch (step) {
-	case STEP_GREETING:
-		return "220 sink.example ESMTP\r\n";
-	case STEP_EHLO:
-		return "250-sink.example\r\n250-SIZE 10000000\r\n"
-		       "250 STARTTLS\r\n";
-	case STEP_STARTTLS:
-		return "220 go\r\n";
-	case STEP_DATA:
-		return "354 go\r\n";
-	case STEP_QUIT:
-		return "221 bye\r\n";
-	case STEP_MAIL:
-	case STEP_RCPT:
-	case STEP_BODY:
-	case STEP_OPAQUE:
-	case STEP_BYE:
-	case STEP_COUNT:
-		break;
-	}
-	return "250 ok\r\n";
+	static const char *const replies[STEP_COUNT] = {
+	    [STEP_GREETING] = "220 sink.example ESMTP\r\n",
+	    [STEP_EHLO] = "250-sink.example\r\n250-SIZE 10000000\r\n"
+			  "250 STARTTLS\r\n",
+	    [STEP_STARTTLS] = "220 go\r\n",
+	    [STEP_DATA] = "354 go\r\n",
+	    [STEP_QUIT] = "221 bye\r\n",
+	};
+
+	return replies[step] != NULL ? replies[step] : "250 ok\r\n";
 }
 
 /* Where a step ends as it should. */
@@ -316,15 +305,20 @@ on_line(int fd)
 	say(fd, "500 what?\r\n", 11);
 }
 
-static void
-on_line_byte(int fd, uint8_t byte)
+/* True at the end of the line; of long ones only the beginning is kept. */
+static bool
+gather(struct conn *c, uint8_t byte)
 {
-	struct conn *c = sink.conns[fd];
-
 	if (c->len < LINE_CAP - 1)
 		c->line[c->len++] = (char)byte;
 	c->line[c->len] = '\0';
-	if (byte == '\n')
+	return byte == '\n';
+}
+
+static void
+on_line_byte(int fd, uint8_t byte)
+{
+	if (gather(sink.conns[fd], byte))
 		on_line(fd);
 }
 
@@ -332,10 +326,7 @@ on_line_byte(int fd, uint8_t byte)
 static void
 on_head_byte(struct conn *c, uint8_t byte)
 {
-	if (c->len < LINE_CAP - 1)
-		c->line[c->len++] = (char)byte;
-	c->line[c->len] = '\0';
-	if (byte != '\n')
+	if (!gather(c, byte))
 		return;
 	c->in_head = false;
 	c->id = UINT32_MAX;
@@ -442,11 +433,10 @@ on_accept(void)
 
 		if (fd >= FDS_CAP)
 			die("too many descriptors");
+		free(sink.conns[fd]);
+		sink.conns[fd] = calloc(1, sizeof(struct conn));
 		if (sink.conns[fd] == NULL)
-			sink.conns[fd] = malloc(sizeof(struct conn));
-		if (sink.conns[fd] == NULL)
-			die("malloc");
-		memset(sink.conns[fd], 0, sizeof(struct conn));
+			die("calloc");
 		sink.conns[fd]->fault = &mix_faults[0];
 		sink.conns[fd]->is_open = true;
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

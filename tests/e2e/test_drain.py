@@ -4,9 +4,7 @@ import socket
 import threading
 import time
 
-import pytest
-
-from conftest import DEADLINE, Client, send_mail, wait_until
+from conftest import DEADLINE, send_mail, wait_until
 from mta import Postfix, mta, proxy_for  # noqa: F401
 from test_mail import sink_mail
 
@@ -128,7 +126,8 @@ def test_those_in_the_accept_queue_are_served(start_sink, proxy_for):
     tarryd = proxy_for("127.0.0.1", sink.port,
                        class_new__greet="15s").wait_ready()
     tarryd.send_signal(signal.SIGSTOP)
-    clients = [tarryd.connect() for _ in range(5)]
+    # More than are accepted in one turn of the loop.
+    clients = [tarryd.connect() for _ in range(150)]
     tarryd.send_signal(signal.SIGTERM)
     tarryd.send_signal(signal.SIGCONT)
     senders = [Sender(client, i) for i, client in enumerate(clients)]
@@ -137,7 +136,7 @@ def test_those_in_the_accept_queue_are_served(start_sink, proxy_for):
         assert sender.codes == OK
         sender.client.close()
     assert tarryd.wait() == 0
-    assert len(sink_mail(sink, 5)) == 5
+    assert len(sink_mail(sink, 150)) == 150
 
 
 def test_more_held_sessions_than_the_mta_has_slots(start_sink, proxy_for):

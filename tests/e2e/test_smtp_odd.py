@@ -144,6 +144,21 @@ def test_an_early_talker_who_says_it_all_at_once(postfix, proxy_for):
     assert below_received(postfix.wait_mail(1)[0]).endswith(b"\nall\n")
 
 
+def test_early_segments_stay_apart(postfix, proxy_for):
+    """Each waits for the answers to the last, or Postfix would see EHLO and
+    MAIL in one: improper pipelining, where the client only was early."""
+    tarryd = proxy_for(postfix.address, postfix.port, class_watch__greet="1s",
+                       class_watch__reply="0s").wait_ready()
+    with tarryd.connect(CLIENT) as client:
+        for text in ENVELOPE:
+            client.send(text + "\r\n")
+            wait_until(lambda: unread(tarryd.port) == 0, "it to be read")
+        assert [client.reply()[:3] for _ in range(4)] == \
+            ["220", "250", "250", "250"]
+        assert client.ask("QUIT").startswith("221")
+    assert clean(postfix)
+
+
 def test_pipelining_and_two_messages(client, postfix):
     assert client.reply().startswith("220")
     ehlo = client.ask(ENVELOPE[0])

@@ -8,6 +8,7 @@ Nothing sleeps for a time; waits are for a condition, with a deadline. What
 was started is ended by its process id, what was added is deleted by its name.
 
     TARRY_BUILD  where the programs are, `build` if not set
+    LAB_KEEP     if set, logs and captures are left in /tmp/tarrylab-*
 """
 import contextlib
 import ctypes
@@ -37,7 +38,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 # What runs here and the Debian package that brings it.
 TOOLS = {"ip": "iproute2", "sysctl": "procps", "tcpdump": "tcpdump",
-         "p0f": "p0f", "cc": "gcc"}
+         "p0f": "p0f", "cc": "gcc", "pkg-config": "pkg-config"}
 PROGRAMS = ("tarryd", "tarry-sidecar", "tarry-sink")
 
 
@@ -234,7 +235,8 @@ class Lab:
             program.stop()
         for space in [*self.clients, self.server]:
             subprocess.run(["ip", "netns", "delete", space.name])
-        os.environ.get("LAB_KEEP") or shutil.rmtree(self.dir)
+        if "LAB_KEEP" not in os.environ:
+            shutil.rmtree(self.dir)
 
     def client(self, **more):
         made = Client(self, len(self.clients) + 1, **more)

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import pathlib
 import socket
+import subprocess
 import typing
 
 import pytest
@@ -338,6 +339,8 @@ def run_lwip(lab):
 @pytest.fixture(scope="module")
 def street(lab):  # noqa: F811
     """The clients' namespaces, one a kernel, and a peer with crafted ones."""
+    if subprocess.run(["pkg-config", "--exists", "lwip"]).returncode != 0:
+        pytest.skip("there is no lwIP: apt-get install liblwip-dev")
     clients = [set_up(lab, stack) for stack in KERNELS]
     peer = Peer(lab.client())
     add_tap(lab.server)

@@ -90,7 +90,7 @@ static inline struct syn_witness_result
 decide(struct bench *b, const struct ask *ask)
 {
 	uint8_t raw[PACKET_CAP];
-	const struct addr client = rig_client(ask->port ? ask->port : PORT);
+	struct addr client = rig_client(ask->port ? ask->port : PORT);
 	const struct addr local =
 	    rig_local(ask->local_port ? ask->local_port : 25);
 	const struct syn_witness_case look = {
@@ -105,6 +105,8 @@ decide(struct bench *b, const struct ask *ask)
 	};
 	struct syn_witness_result result;
 
+	if (ask->host != 0)
+		client.ip[15] = ask->host;
 	syn_table_beat(b->rig.table, look.now_ns);
 	syn_witness_decide(&b->memory, &look, &result);
 	return result;
@@ -123,6 +125,25 @@ accept_at(struct bench *b, uint64_t at_ns, enum kernel_copy kernel,
 			 (unsigned long long)(at_ns - T0) / MS,
 			 syn_witness_source_name(r.source),
 			 syn_witness_source_name(want));
+}
+
+/*
+ * Accepts of other hosts, one each us from at_ns on: four times as many as
+ * are remembered. Returns when the last one was.
+ */
+static inline uint64_t
+crowd(struct bench *b, uint64_t at_ns)
+{
+	const uint32_t count = 4 * SYN_WITNESS_BUCKETS * SYN_WITNESS_WAYS;
+	struct ask other = {REAL, 1, .accepted_ns = at_ns};
+
+	for (uint32_t i = 0; i < count; i++) {
+		other.host = (uint8_t)(2 + i / 50000);
+		other.port = (uint16_t)(1 + i % 50000);
+		other.accepted_ns += 1000;
+		(void)decide(b, &other);
+	}
+	return other.accepted_ns;
 }
 
 #endif

@@ -114,16 +114,11 @@ static void
 forgetting_is_safe(void **state)
 {
 	static struct bench b;
-	struct ask other = {REAL, 1, .accepted_ns = T0 + 20 * MS};
 
 	(void)state;
 	bench_open(&b);
-	accept_at(&b, other.accepted_ns, REAL, 5, SYN_WITNESS_KERNEL);
-	for (uint16_t port = 1; port < 60000; port++) {
-		other.port = port;
-		other.accepted_ns += 1000;
-		(void)decide(&b, &other);
-	}
+	accept_at(&b, T0 + 20 * MS, REAL, 5, SYN_WITNESS_KERNEL);
+	(void)crowd(&b, T0 + 20 * MS);
 	see(&b, 5, T0 + 10 * MS);
 	accept_at(&b, T0 + 900 * MS, EMPTY, 0, SYN_WITNESS_LATER);
 	bench_close(&b);
@@ -134,45 +129,39 @@ static void
 forgetting_costs_only_old_syns(void **state)
 {
 	static struct bench b;
-	struct ask other = {REAL, 1, .accepted_ns = T0};
+	uint64_t last_ns;
 
 	(void)state;
 	bench_open(&b);
-	for (uint16_t port = 1; port < 60000; port++) {
-		other.port = port;
-		other.accepted_ns += 1000;
-		(void)decide(&b, &other);
-	}
-	see(&b, 5, T0 + 100 * MS);
-	accept_at(&b, T0 + 110 * MS, EMPTY, 0, SYN_WITNESS_SIDECAR);
+	last_ns = crowd(&b, T0);
+	see(&b, 5, last_ns + 1);
+	accept_at(&b, last_ns + MS, EMPTY, 0, SYN_WITNESS_SIDECAR);
 	bench_close(&b);
 }
 
 /*
- * The oldest are forgotten first. At 1000 accepts a ms over 4096 buckets, of
- * which the last 8 are remembered each, a SYN from 20 ms ago is good for nine
- * clients in ten; were the newest forgotten, for hardly any.
+ * The oldest are forgotten first: a SYN captured when half of those that are
+ * remembered came after it is good for nearly every client. Were the newest
+ * forgotten, it would be for nearly none.
  */
 static void
 oldest_is_forgotten(void **state)
 {
 	static struct bench b;
-	struct ask ask = {EMPTY, 0, .accepted_ns = T0};
+	struct ask ask = {EMPTY, 0};
+	const uint64_t half_ns =
+	    UINT64_C(1000) * SYN_WITNESS_BUCKETS * SYN_WITNESS_WAYS / 2;
 	unsigned int taken = 0;
 
 	(void)state;
 	bench_open(&b);
-	for (uint16_t port = 1; port < 60000; port++) {
-		ask.port = port;
-		ask.accepted_ns += 1000;
-		(void)decide(&b, &ask);
-	}
+	ask.accepted_ns = crowd(&b, T0);
 	for (uint16_t port = 60000; port < 60200; port++) {
 		ask.port = port;
-		rig_put(&b.rig, &ordinary, port, ask.accepted_ns - 20 * MS);
+		rig_put(&b.rig, &ordinary, port, ask.accepted_ns - half_ns);
 		taken += decide(&b, &ask).source == SYN_WITNESS_SIDECAR;
 	}
-	assert_true(taken > 100);
+	assert_true(taken > 150);
 	bench_close(&b);
 }
 
@@ -181,20 +170,34 @@ static void
 forgotten_accept_gives_up(void **state)
 {
 	static struct bench b;
-	struct ask other = {REAL, 1, .accepted_ns = T0};
 	struct ask late = {EMPTY, 0, .accepted_ns = T0, .looks_done = 8};
 
 	(void)state;
 	bench_open(&b);
 	accept_at(&b, T0, EMPTY, 0, SYN_WITNESS_LATER);
-	for (uint16_t port = 1; port < 60000; port++) {
-		other.port = port;
-		other.accepted_ns += 1000;
-		(void)decide(&b, &other);
-	}
+	(void)crowd(&b, T0);
 	see(&b, 5, T0 - MS);
 	late.now_ns = T0 + S;
 	assert_int_equal(decide(&b, &late).source, SYN_WITNESS_NONE);
+	bench_close(&b);
+}
+
+/* A full accept queue, emptied in one go, costs nobody its SYN. */
+static void
+full_accept_queue_is_remembered(void **state)
+{
+	static struct bench b;
+	struct ask ask = {EMPTY, 0};
+
+	(void)state;
+	bench_open(&b);
+	for (uint16_t i = 0; i < 4096; i++) {
+		ask.port = (uint16_t)(1 + i);
+		/* All SYNs came before the first accept. */
+		rig_put(&b.rig, &ordinary, ask.port, T0 + i);
+		ask.accepted_ns = T0 + S + i;
+		assert_int_equal(decide(&b, &ask).source, SYN_WITNESS_SIDECAR);
+	}
 	bench_close(&b);
 }
 
@@ -227,6 +230,7 @@ main(void)
 	    cmocka_unit_test(forgetting_costs_only_old_syns),
 	    cmocka_unit_test(oldest_is_forgotten),
 	    cmocka_unit_test(forgotten_accept_gives_up),
+	    cmocka_unit_test(full_accept_queue_is_remembered),
 	    cmocka_unit_test(spent_without_a_sidecar),
 	};
 
