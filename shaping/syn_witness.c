@@ -206,10 +206,12 @@ later(const struct syn_witness_case *look, struct syn_witness_result *out)
 }
 
 void
-syn_witness_init(struct syn_witness *memory, uint64_t seed)
+syn_witness_init(struct syn_witness *memory, uint64_t seed, uint64_t now_ns)
 {
 	memset(memory, 0, sizeof(*memory));
 	memory->seed = seed;
+	for (size_t i = 0; i < SYN_WITNESS_BUCKETS; i++)
+		memory->buckets[i].floor_ns = now_ns;
 }
 
 void

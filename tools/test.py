@@ -4,7 +4,8 @@
     tools/test.py BUILD
 
 Unit and simulation tests run twice, as they are shipped and under ASan and
-UBSan; then the end-to-end tests; then the checks of tools/lint.py.
+UBSan; then the end-to-end tests and the lab; each fuzzer for some seconds;
+then the checks of tools/lint.py.
 """
 import os
 import pathlib
@@ -16,6 +17,7 @@ import xml.etree.ElementTree
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 SECONDS = 300  # for one test program
+ASAN_RUNS = "50000"  # of the 10^6 random sessions
 SAN = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 
 
@@ -36,12 +38,13 @@ def make(*words):
     ).returncode
 
 
-def run_cmocka(program, total):
+def run_cmocka(program, total, env):
     """One test program; a crash is one failure more."""
     start = time.monotonic()
     try:
         done = subprocess.run(
             [program], cwd=TOP, timeout=SECONDS, text=True, errors="replace",
+            env={**os.environ, **env},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )
         out, code = done.stdout, done.returncode
@@ -62,7 +65,7 @@ def run_cmocka(program, total):
         print(out, flush=True)
 
 
-def run_programs(build, total, *flags):
+def run_programs(build, total, *flags, env):
     if make(f"BUILD={build}", *flags, "tests") != 0:
         print(f"not ok {build} does not build", flush=True)
         total.add(0, 1)
@@ -70,15 +73,31 @@ def run_programs(build, total, *flags):
     for source in sorted(TOP.glob("tests/unit/*_test.c")) + \
             sorted(TOP.glob("tests/sim/*_test.c")):
         program = os.path.join(build, source.relative_to(TOP).with_suffix(""))
-        run_cmocka(os.path.join(".", program), total)
+        run_cmocka(os.path.join(".", program), total, env)
 
 
-def run_end_to_end(build, total):
-    report = TOP / build / "e2e.xml"
+def run_fuzzers(total):
+    """Each fuzzer for some seconds; a finding stops make."""
+    fuzzers = len(list(TOP.glob("tests/fuzz/*_fuzz.c")))
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-s", "fuzz"], cwd=TOP, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
+    )
+    begun = re.findall(r"^== (\w+),", done.stdout, re.MULTILINE)
+    passed = len(begun) if done.returncode == 0 else max(len(begun) - 1, 0)
+    for name in begun[:passed]:
+        print(f"ok     fuzz/{name}", flush=True)
+    if passed < fuzzers:
+        print(f"not ok fuzz\n{done.stdout[-4000:]}", flush=True)
+    total.add(passed, fuzzers - passed)
+
+
+def run_pytest(build, total, suite_name):
+    report = TOP / build / f"{suite_name}.xml"
     report.unlink(missing_ok=True)
     subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-rfEs", "--tb=short",
-         f"--junitxml={report}", "tests/e2e"],
+         f"--junitxml={report}", f"tests/{suite_name}"],
         cwd=TOP, env={**os.environ, "TARRY_BUILD": build},
     )
     try:
@@ -112,9 +131,12 @@ def run_lint(build, total):
 def main():
     build = sys.argv[1] if len(sys.argv) > 1 else "build"
     total = Sum()
-    run_programs(build, total)
-    run_programs(f"{build}-asan", total, f"SAN={SAN}", "OPT=-O1")
-    run_end_to_end(build, total)
+    run_programs(build, total, env={})
+    run_programs(f"{build}-asan", total, f"SAN={SAN}", "OPT=-O1",
+                 env={"TARRY_RUNS": ASAN_RUNS})
+    run_pytest(build, total, "e2e")
+    run_pytest(build, total, "lab")
+    run_fuzzers(total)
     run_lint(build, total)
     skipped = f", {total.skipped} skipped" if total.skipped else ""
     print(f"{total.passed} passed, {total.failed} failed{skipped}")

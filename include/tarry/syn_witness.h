@@ -94,8 +94,12 @@ struct syn_witness_result {
 	struct syn syn; /* raw, parsed; valid if raw_len > 0 */
 };
 
-/* Empties the memory; `seed` is random. */
-void syn_witness_init(struct syn_witness *memory, uint64_t seed);
+/*
+ * Empties the memory; `seed` is random. SYNs captured up to now_ns are spent:
+ * they may have served another process, of which this one knows nothing.
+ */
+void syn_witness_init(struct syn_witness *memory, uint64_t seed,
+		      uint64_t now_ns);
 
 /*
  * Looks once, decides, and remembers. The first look of each accepted

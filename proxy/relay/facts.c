@@ -5,6 +5,7 @@
  */
 #include "proxy/relay/facts.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -33,12 +34,31 @@ kernel_syn(struct conn *c, uint8_t raw[SYN_RAW_CAP])
 	return len;
 }
 
+/*
+ * Who the client is. Not by getpeername(): that forgets as soon as the client
+ * has reset the connection, and then nobody would learn that its SYN is spent.
+ * SO_PEERNAME still knows; it wants the exact length.
+ */
+static int
+ask_client(struct conn *c, struct sockaddr_storage *sa)
+{
+	socklen_t len = c->listener->address.family == 4
+			    ? sizeof(struct sockaddr_in)
+			    : sizeof(struct sockaddr_in6);
+	uv_os_fd_t fd;
+	int r = uv_fileno((uv_handle_t *)&c->tcp, &fd);
+
+	if (r == 0 && getsockopt(fd, SOL_SOCKET, SO_PEERNAME, sa, &len) != 0)
+		r = -errno;
+	return r;
+}
+
 static int
 ask_addresses(struct conn *c)
 {
 	struct sockaddr_storage sa;
 	int len = sizeof(sa);
-	int r = uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&sa, &len);
+	int r = ask_client(c, &sa);
 
 	if (r != 0)
 		return r;

@@ -90,7 +90,7 @@ take_rest(struct worker *w)
 
 	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
 		return -EIO;
-	syn_witness_init(&w->witness, seed);
+	syn_witness_init(&w->witness, seed, uv_hrtime());
 	w->listeners = calloc(count_addresses(w->options.rules.config),
 			      sizeof(*w->listeners));
 	if (w->listeners == NULL)

@@ -11,7 +11,7 @@ import textwrap
 
 import pytest
 
-from conftest import BUILD, DEADLINE, wait_until
+from conftest import DEADLINE, wait_until
 from mta import (Exim, Opensmtpd, Postfix, base_root, mta,  # noqa: F401
                  proxy_for)
 

@@ -66,7 +66,8 @@ def clean(postfix):
 def test_bdat(client, postfix, tarryd):
     assert client.reply().startswith("220")
     assert ask_all(client, ENVELOPE) == ["250"] * 3
-    chunks = [HEAD, b".\r\nMAIL FROM:<>\r\n", b"\r\n.\r\nQUIT\r\n", b"\xff\r\n"]
+    chunks = [HEAD, b".\r\nMAIL FROM:<>\r\n", b"\r\n.\r\nQUIT\r\n",
+              b"\xff\r\n"]
     for chunk in chunks:
         client.send(b"BDAT %d\r\n" % len(chunk) + chunk)
         assert client.reply().startswith("250")

@@ -38,7 +38,7 @@ bench_open(struct bench *b)
 {
 	memset(b, 0, sizeof(*b));
 	rig_open(&b->rig, 64);
-	syn_witness_init(&b->memory, 42);
+	syn_witness_init(&b->memory, 42, 0);
 }
 
 static inline void
