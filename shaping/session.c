@@ -337,7 +337,7 @@ phase_deadline(const struct step *st)
 	case PHASE_BANNER:
 		return earlier(
 		    earlier(earlier(reply_next(st), budget_end(s)), teaser),
-		    s->phase_ms + SESSION_GREETING_MS);
+		    s->phase_ms + greet_patience_ms(s));
 	case PHASE_RELAY:
 		return relay_deadline(st);
 	case PHASE_BLIND:

@@ -26,6 +26,13 @@ greet_due_ms(const struct session *s)
 						       : s->plan.reply_cap_ms;
 }
 
+uint32_t
+greet_patience_ms(const struct session *s)
+{
+	return s->client_fin && s->unused == 0 ? s->plan.reply_cap_ms
+					       : SESSION_GREETING_MS;
+}
+
 static uint32_t
 minus(uint32_t a, uint32_t b)
 {
@@ -241,6 +248,8 @@ dial_again(struct step *st)
 	struct session *s = st->s;
 	uint32_t at = st->now + SESSION_REDIAL_MS;
 
+	if (s->client_fin && s->unused == 0)
+		return step_end(st, REASON_CLIENT_CLOSED);
 	if (at >= s->plan.reply_cap_ms)
 		return refuse(st, REASON_MTA_UNREACHABLE);
 	st->o->hang_up = st->leg != NULL;
@@ -470,7 +479,7 @@ banner_wake(struct step *st)
 	if (next != PHASE_COUNT)
 		return next;
 	if (!st->leg->greeting_done &&
-	    st->now >= st->s->phase_ms + SESSION_GREETING_MS)
+	    st->now >= st->s->phase_ms + greet_patience_ms(st->s))
 		return refuse(st, REASON_MTA_UNREACHABLE);
 	return st->s->phase;
 }

@@ -53,6 +53,9 @@ enum session_phase greet_garbled(struct step *st);
 /* When the greeting is due if the MTA is quick. */
 uint32_t greet_due_ms(const struct session *s);
 
+/* How long the MTA may take to greet; less for a client that wants nothing. */
+uint32_t greet_patience_ms(const struct session *s);
+
 /* Remembers `fresh` bytes as an early segment. */
 void greet_keep_segment(struct session *s, size_t fresh);
 

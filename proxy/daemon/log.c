@@ -22,6 +22,11 @@
 /* Lines of sessions that nobody waited for. */
 #define TOKENS_PER_S 200u
 #define TOKENS_CAP 2000u
+/*
+ * Lines of sessions wait for the tick of the main thread, unless there are so
+ * many bytes of them: a wake-up for each costs four system calls.
+ */
+#define RING_WAKE (RING_CAP / 4)
 /* Session lines that are owed may not fill the ring for everyone else. */
 #define RING_RESERVE 8192u
 
@@ -65,13 +70,16 @@ log_dropped(void)
 	return atomic_load_explicit(&the_log.dropped, memory_order_relaxed);
 }
 
-/* Puts a whole line in, or drops it. */
+/*
+ * Puts a whole line in, or drops it. Wakes the reader when `wake_at` bytes
+ * are there; it looks by itself on its tick.
+ */
 static void
-enqueue(const char *text, size_t len, size_t reserve)
+enqueue(const char *text, size_t len, size_t reserve, size_t wake_at)
 {
 	size_t at;
 	size_t first;
-	bool was_empty;
+	bool is_time;
 
 	pthread_mutex_lock(&the_log.lock);
 	if (len + reserve > RING_CAP - the_log.len) {
@@ -79,14 +87,14 @@ enqueue(const char *text, size_t len, size_t reserve)
 		drop_lines(1);
 		return;
 	}
-	was_empty = the_log.len == 0;
+	is_time = the_log.len < wake_at && the_log.len + len >= wake_at;
 	at = (the_log.head + the_log.len) % RING_CAP;
 	first = len < RING_CAP - at ? len : RING_CAP - at;
 	memcpy(the_log.ring + at, text, first);
 	memcpy(the_log.ring, text + first, len - first);
 	the_log.len += len;
 	pthread_mutex_unlock(&the_log.lock);
-	if (was_empty && the_log.wake != NULL)
+	if (is_time && the_log.wake != NULL)
 		the_log.wake(the_log.wake_arg);
 }
 
@@ -184,7 +192,7 @@ log_say(enum log_level level, const char *format, ...)
 		       level_name(level));
 	log_line_text(&line, "msg", message, sizeof message);
 	log_line_end(&line);
-	enqueue(line.text, line.len, 0);
+	enqueue(line.text, line.len, 0, 1);
 }
 
 void
@@ -198,7 +206,7 @@ log_session(const struct session_report *report)
 	}
 	log_line_session(&line, &the_log.style, clock_ms(CLOCK_REALTIME),
 			 report);
-	enqueue(line.text, line.len, RING_RESERVE);
+	enqueue(line.text, line.len, RING_RESERVE, RING_WAKE);
 }
 
 /* The oldest bytes in one piece; they stay until consume(). */

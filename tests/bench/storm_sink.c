@@ -64,8 +64,6 @@ struct conn {
 	char line[LINE_CAP];
 };
 
-enum window { WINDOW_NONE, WINDOW_REFUSE, WINDOW_HANG };
-
 static struct sink {
 	int epoll;
 	int listener; /* -1 while connections are refused */
@@ -73,8 +71,8 @@ static struct sink {
 	FILE *out;
 	uint64_t period_ms;
 	uint64_t window_ms; /* when the next window begins or ends */
-	enum window window;
-	enum window last;
+	bool is_window;
+	unsigned windows; /* so far */
 	size_t slow_count;
 	struct conn *conns[FDS_CAP];
 	uint8_t bytes[65536];
@@ -495,19 +493,18 @@ turn_window(uint64_t now_ms)
 	if (sink.listener >= 0)
 		close(sink.listener);
 	sink.listener = -1;
-	if (sink.window != WINDOW_NONE) {
+	if (sink.is_window) {
 		open_listener(BACKLOG);
-		sink.window = WINDOW_NONE;
+		sink.is_window = false;
 		sink.window_ms = now_ms + sink.period_ms;
 		return;
 	}
-	sink.window = sink.last == WINDOW_REFUSE ? WINDOW_HANG : WINDOW_REFUSE;
-	sink.last = sink.window;
+	sink.is_window = true;
 	sink.window_ms = now_ms + REFUSE_MS;
-	if (sink.window == WINDOW_HANG) {
-		open_listener(0);
-		sink.window_ms = now_ms + HANG_MS;
-	}
+	if (sink.windows++ % 2 == 0)
+		return;
+	open_listener(0);
+	sink.window_ms = now_ms + HANG_MS;
 }
 
 static void

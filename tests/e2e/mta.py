@@ -328,6 +328,8 @@ def mta(tmp_path):
 @pytest.fixture
 def proxy_for(tmp_path, running):
     """proxy_for(address, port, section__key=value ..) -> a Tarryd."""
+    made = []
+
     def start(address, port, **keys):
         number = len(running)
         keys = {"http__address": "127.0.0.1:0", "syn__sidecar": "",
@@ -340,5 +342,10 @@ def proxy_for(tmp_path, running):
                         ["-c", path, "-l", "127.0.0.1:0",
                          f"{address}:{port}"])
         running.append(tarryd)
+        made.append(tarryd)
         return tarryd
-    return start
+    yield start
+    for tarryd in made:
+        tarryd.stop()
+        for word in ("reason=bug", "runtime error:", "Sanitizer"):
+            assert word not in tarryd.log

@@ -42,6 +42,31 @@ half_close_before_the_dots_reply(void **state)
 	assert_int_equal(scene.s.counts.messages, 1);
 }
 
+/* It may still want the greeting, but not for five minutes. */
+static void
+a_client_that_wants_nothing_is_not_waited_for(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.class_id = PLAN_CLASS_PASS});
+	scene_connect();
+	world_shuts(&scene, SIDE_CLIENT);
+	scene_until(19999);
+	assert_false(scene.has_ended);
+	scene_until(20001);
+	scene_ended(REASON_CLIENT_CLOSED);
+}
+
+static void
+an_mta_that_closes_on_it_is_not_dialled_again(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.class_id = PLAN_CLASS_PASS});
+	scene_connect();
+	world_shuts(&scene, SIDE_CLIENT);
+	world_shuts(&scene, SIDE_MTA);
+	scene_ended(REASON_CLIENT_CLOSED);
+}
+
 static void
 leaving_in_a_held_reply_is_giving_up(void **state)
 {
@@ -274,7 +299,9 @@ an_mta_that_stays_behind_quit_is_left(void **state)
 	scene_ended(REASON_QUIT);
 }
 
-SCENES(cmocka_unit_test(half_close_before_the_dots_reply),
+SCENES(cmocka_unit_test(a_client_that_wants_nothing_is_not_waited_for),
+       cmocka_unit_test(an_mta_that_closes_on_it_is_not_dialled_again),
+       cmocka_unit_test(half_close_before_the_dots_reply),
        cmocka_unit_test(leaving_in_a_held_reply_is_giving_up),
        cmocka_unit_test(leaving_without_a_hold_is_not),
        cmocka_unit_test(a_fin_flushes_what_is_held),

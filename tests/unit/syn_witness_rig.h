@@ -82,6 +82,7 @@ struct ask {
 	unsigned int looks_done;
 	uint16_t port;	     /* 0: PORT */
 	uint16_t local_port; /* 0: 25 */
+	uint8_t host;	     /* 0: the rig's own */
 	bool has_no_sidecar;
 	bool has_no_local;
 };
