@@ -148,7 +148,7 @@ static void
 oldest_is_forgotten(void **state)
 {
 	static struct bench b;
-	struct ask ask = {EMPTY, 0};
+	struct ask ask = {.kernel = EMPTY};
 	const uint64_t half_ns =
 	    UINT64_C(1000) * SYN_WITNESS_BUCKETS * SYN_WITNESS_WAYS / 2;
 	unsigned int taken = 0;
@@ -187,7 +187,7 @@ static void
 full_accept_queue_is_remembered(void **state)
 {
 	static struct bench b;
-	struct ask ask = {EMPTY, 0};
+	struct ask ask = {.kernel = EMPTY};
 
 	(void)state;
 	bench_open(&b);
@@ -198,6 +198,22 @@ full_accept_queue_is_remembered(void **state)
 		ask.accepted_ns = T0 + S + i;
 		assert_int_equal(decide(&b, &ask).source, SYN_WITNESS_SIDECAR);
 	}
+	bench_close(&b);
+}
+
+/* A process that was started anew knows nothing of its predecessor's. */
+static void
+syn_from_before_the_start_is_spent(void **state)
+{
+	static struct bench b;
+
+	(void)state;
+	bench_open(&b);
+	syn_witness_init(&b.memory, 42, T0 + 20 * MS);
+	see(&b, 5, T0 + 20 * MS);
+	accept_at(&b, T0 + 30 * MS, EMPTY, 0, SYN_WITNESS_LATER);
+	see(&b, 6, T0 + 31 * MS);
+	accept_at(&b, T0 + 40 * MS, EMPTY, 0, SYN_WITNESS_SIDECAR);
 	bench_close(&b);
 }
 
@@ -231,6 +247,7 @@ main(void)
 	    cmocka_unit_test(oldest_is_forgotten),
 	    cmocka_unit_test(forgotten_accept_gives_up),
 	    cmocka_unit_test(full_accept_queue_is_remembered),
+	    cmocka_unit_test(syn_from_before_the_start_is_spent),
 	    cmocka_unit_test(spent_without_a_sidecar),
 	};
 
