@@ -393,8 +393,8 @@ start_http(struct control *c)
 	if (rc == 0)
 		log_say(LOG_LEVEL_INFO, "metrics on http://%s/metrics", text);
 	else
-		log_say(LOG_LEVEL_ERROR, "http.address %s: %s", text,
-			uv_strerror(rc));
+		log_say(LOG_LEVEL_ERROR, "http.address %s: %s%s", text,
+			uv_strerror(rc), log_bind_hint(rc));
 	return rc;
 }
 

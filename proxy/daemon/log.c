@@ -293,3 +293,18 @@ log_close(uint32_t ms)
 		write_piece(bytes, len, (int)(end - now));
 	}
 }
+
+const char *
+log_bind_hint(int error)
+{
+	switch (error) {
+	case -EADDRINUSE:
+		return "; another program listens there, `ss -ltnp` names it";
+	case -EACCES:
+		return "; ports below 1024 need root or CAP_NET_BIND_SERVICE";
+	case -EADDRNOTAVAIL:
+		return "; this machine has no such address";
+	default:
+		return "";
+	}
+}

@@ -47,6 +47,10 @@ void log_say(enum log_level level, const char *format, ...)
  */
 void log_address(const struct addr *a, char out[LOG_ADDRESS_CAP]);
 
+/* What a person can do about a negative errno of bind() or listen(), as the
+ * end of a sentence; "" where there is nothing to say. Static text. */
+const char *log_bind_hint(int error);
+
 /*
  * Says the line of a session that is over. Any thread; never blocks on I/O,
  * never allocates. Sessions that were held, or ended for a fault of ours or

@@ -163,8 +163,8 @@ listener_open(struct listener *l, struct worker *w, const char *name,
 	return 0;
 say:
 	(void)addr_text(address, text, sizeof(text));
-	log_say(LOG_LEVEL_ERROR, "listener %s: cannot listen on %s: %s", name,
-		text, uv_strerror(error));
+	log_say(LOG_LEVEL_ERROR, "listener %s: cannot listen on %s: %s%s", name,
+		text, uv_strerror(error), log_bind_hint(error));
 	return error;
 }
 
