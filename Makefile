@@ -145,7 +145,8 @@ fuzz: deps-test
 	    -timeout=5 -print_final_stats=0 -verbosity=0 \
 	    -artifact_prefix=$$n/ $$n $$(test -d $$c && echo $$c); done
 fuzzers: $(FUZZERS:%=$(BUILD)/tests/fuzz/%)
-$(FUZZERS:%=$(BUILD)/tests/fuzz/%): %: %.o $(BUILD)/libtarryd.a \
+$(FUZZERS:%=$(BUILD)/tests/fuzz/%): %: %.o $(call OBJ,tests/sim/world.c) \
+		$(BUILD)/libtarryd.a \
 		$(BUILD)/libsidecar.a $(BUILD)/libshaping.a
 	$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	  -Wl,--end-group -fsanitize=fuzzer,address,undefined \
