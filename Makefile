@@ -116,7 +116,7 @@ lint: deps-test
 run: deps
 	@echo building into $(BUILD)/; $(MAKE) -s -j$$(nproc) all
 	@BUILD=$(BUILD) MTA='$(MTA)' LISTEN='$(LISTEN)' MODE='$(MODE)' \
-	  HTTP='$(HTTP)' tools/run.sh
+	  HTTP='$(HTTP)' exec tools/run.sh
 deps:
 	@tools/deps.sh build run
 deps-test:

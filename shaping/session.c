@@ -489,6 +489,8 @@ session_step(const struct site *site, struct session *s, struct leg *leg,
 	next = handler != NULL ? handler(&st) : step_end(&st, REASON_BUG);
 	if (ev->kind == EVENT_BYTES && ev->side == SIDE_CLIENT)
 		s->unused -= o->used;
+	if (s->phase == PHASE_GATE && next != PHASE_GATE)
+		s->counts.gate_ms += st.now - s->asked_ms;
 	if (next != s->phase && next != PHASE_GATE)
 		s->phase_ms = st.now;
 	s->phase = next;

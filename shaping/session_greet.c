@@ -162,6 +162,7 @@ ask(struct step *st)
 	if (s->slot == SLOT_HELD)
 		return dial(st);
 	s->slot = SLOT_ASKED;
+	s->asked_ms = st->now;
 	st->o->claim = true;
 	s->phase_ms = s->plan.class_id == PLAN_CLASS_PASS
 			  ? st->now + SESSION_GATE_PASS_MS

@@ -143,9 +143,8 @@ count_reply(struct session *s, struct leg *leg, const struct pending *e,
 	if (e->verb == SMTP_MAIL)
 		leg->rcpts = 0;
 	if (e->verb == SMTP_DOT || (e->marks & MARK_LAST) != 0) {
-		s->counts.messages = (uint16_t)(s->counts.messages + ok);
-		s->counts.messages_refused =
-		    (uint16_t)(s->counts.messages_refused + !ok);
+		s->counts.messages += ok;
+		s->counts.messages_refused += !ok;
 	}
 }
 
@@ -173,8 +172,6 @@ answer(struct step *st, struct pending *e, uint16_t code)
 	struct leg *leg = st->leg;
 	uint32_t due = due_ms(st, e, code);
 
-	if (due > st->now && e->verb != SMTP_GREETING)
-		st->s->counts.replies_held++;
 	count_reply(st->s, leg, e, code);
 	steer_client(leg, e, code);
 	e->time_ms = due;
@@ -219,7 +216,7 @@ is_prdr_part(struct leg *leg, const struct pending *e, uint16_t code)
 	}
 	if (!is_end || code != PRDR_FOLLOWS)
 		return false;
-	leg->prdr_left = (uint16_t)(leg->rcpts + 1);
+	leg->prdr_left = leg->rcpts + 1;
 	return true;
 }
 
@@ -293,6 +290,8 @@ let_go(struct step *st, const struct pending *e)
 		s->counts.greet_ms = st->now;
 		return PHASE_RELAY;
 	}
+	if ((e->marks & MARK_HELD) != 0)
+		s->counts.replies_held++;
 	if (e->verb == SMTP_QUIT)
 		s->has_quit = true;
 	if ((e->marks & MARK_TLS) == 0)
@@ -350,6 +349,16 @@ drip(struct step *st)
 	e->len = (uint16_t)(leg->drip_len - p.len);
 }
 
+/* What stays behind a pump is held; what went with it was not. */
+static void
+mark_held(struct leg *leg)
+{
+	unsigned i;
+
+	for (i = 0; i < leg->answered; i++)
+		entry(leg, i)->marks |= MARK_HELD;
+}
+
 enum session_phase
 reply_pump(struct step *st)
 {
@@ -371,6 +380,7 @@ reply_pump(struct step *st)
 		if (after != PHASE_COUNT)
 			next = after;
 	}
+	mark_held(leg);
 	if (leg->answered > 0)
 		drip(st);
 	else

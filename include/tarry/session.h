@@ -91,15 +91,16 @@ struct session_counts {
 	uint64_t bytes[SIDE_COUNT]; /* released, by the side that said them */
 	uint32_t greet_ms;	    /* accept to the greeting's last byte */
 	uint32_t held_ms;	    /* wall time in which anything was held */
+	uint32_t gate_ms;	    /* waited for an MTA slot */
 	uint32_t gave_up_ms;	    /* held so far when the client left */
-	uint16_t replies_held;	    /* replies that were delayed */
-	uint16_t messages;	    /* accepted with 2xx */
-	uint16_t messages_refused;
-	uint16_t recipients;
-	uint16_t recipients_refused;
-	uint16_t errors; /* 4xx and 5xx replies of any kind */
-	uint16_t dials;
-	uint16_t proxy_headers; /* said to the MTA */
+	uint32_t replies_held;	    /* replies that were delayed */
+	uint32_t messages;	    /* accepted with 2xx */
+	uint32_t messages_refused;
+	uint32_t recipients;
+	uint32_t recipients_refused;
+	uint32_t errors; /* 4xx and 5xx replies of any kind */
+	uint32_t dials;
+	uint32_t proxy_headers; /* said to the MTA */
 	bool own_greeting;	/* our 220 ended a teaser */
 	bool own_421;
 };
@@ -120,6 +121,7 @@ struct session {
 	uint32_t last_byte_ms;
 	uint32_t hold_ms;     /* since when something is held */
 	uint32_t hold_end_ms; /* when that ends by itself */
+	uint32_t asked_ms;    /* when the slot was asked for */
 	uint32_t done_ms;     /* since when only the MTA's FIN is missing */
 	uint32_t unused;      /* client bytes not yet used */
 	uint16_t teaser_said; /* bytes of the teaser that are out */
@@ -157,8 +159,8 @@ struct leg {
 	uint32_t said_ms;   /* when that reply's first byte came */
 	uint32_t drip_ms;   /* when the oldest reply's drip began */
 	uint32_t drip_len;  /* its whole length; 0: not begun */
-	uint16_t rcpts;	    /* accepted in this transaction */
-	uint16_t prdr_left; /* replies still to come behind a 353 */
+	uint32_t rcpts;	    /* accepted in this transaction */
+	uint32_t prdr_left; /* replies still to come behind a 353 */
 	uint8_t head;	    /* oldest entry */
 	uint8_t answered;   /* entries from head on that are answered */
 	uint8_t count;	    /* entries in all */

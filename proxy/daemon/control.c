@@ -25,6 +25,8 @@
 /* Descriptors to ask for where the file names no number of sessions. */
 #define NOFILE_AUTO 65536u
 #define TICK_MS 100u
+/* So many failed dials in a row mean that the MTA has gone. */
+#define DIALS_FAILED 3
 /* Between the cut at the end of a drain and giving up on it. */
 #define CUT_MS 3000u
 /* How often the log says that it lost lines. */
@@ -57,7 +59,8 @@ struct control {
 	struct worker **workers;
 	uint32_t workers_count; /* started */
 	_Atomic uint32_t drained_count;
-	bool mta_is_ready;
+	bool mta_is_ready; /* the test session passed */
+	bool mta_is_gone;  /* but dials fail since */
 	char mta_why[400];
 };
 
@@ -159,6 +162,34 @@ watch_log(struct control *c, uint64_t now_ms)
 	c->dropped_say_ms = now_ms + DROPPED_SAY_MS;
 }
 
+/*
+ * The test session passed once; dials that fail since say that the MTA has
+ * gone. Only dials can say so, and only they can say that it is back.
+ */
+static void
+watch_dials(struct control *c)
+{
+	uint32_t failed = 0;
+
+	for (uint32_t i = 0; i < c->workers_count; i++) {
+		struct worker_counters counters;
+
+		worker_counters(c->workers[i], &counters);
+		if (counters.dials_failed > failed)
+			failed = counters.dials_failed;
+	}
+	if ((failed >= DIALS_FAILED) == c->mta_is_gone)
+		return;
+	c->mta_is_gone = failed >= DIALS_FAILED;
+	if (c->mta_is_gone)
+		log_say(LOG_LEVEL_ERROR,
+			"the MTA cannot be reached: %u dials in a row failed; "
+			"clients are held, then told 421, until it answers",
+			(unsigned)failed);
+	else
+		log_say(LOG_LEVEL_INFO, "the MTA can be reached again");
+}
+
 static void
 on_tick(uv_timer_t *tick)
 {
@@ -171,6 +202,7 @@ on_tick(uv_timer_t *tick)
 		     late_ms * 1000);
 	c->tick_due_ms = now_ms + TICK_MS;
 	watch_log(c, now_ms);
+	watch_dials(c);
 	watch_drain(c, now_ms);
 }
 
@@ -222,7 +254,7 @@ fill_page(void *ctx, struct metrics_page *page)
 	gate_counts(c->gate, &used, &waiting);
 	add_worker_gauges(c, page->values);
 	page->values[METRIC_VALUE_MTA_WAITING] = waiting;
-	page->values[METRIC_VALUE_MTA_UP] = c->mta_is_ready;
+	page->values[METRIC_VALUE_MTA_UP] = c->mta_is_ready && !c->mta_is_gone;
 	page->values[METRIC_VALUE_MTA_LIMIT] = c->config->mta.max_connections;
 	page->values[METRIC_VALUE_CONNECTIONS_LIMIT] = c->sessions_limit;
 	page->values[METRIC_VALUE_SIDECAR_UP] = syn.state == SYN_MAP_UP;
@@ -251,6 +283,10 @@ is_ready(void *ctx, char *why, size_t cap)
 	}
 	if (!c->mta_is_ready) {
 		snprintf(why, cap, "the MTA: %s", c->mta_why);
+		return false;
+	}
+	if (c->mta_is_gone) {
+		snprintf(why, cap, "the MTA: the last dials failed");
 		return false;
 	}
 	return true;

@@ -51,6 +51,26 @@ say_decision(struct words *w, const struct session_report *r)
 		say(w, "rule %s gave class %s", r->rule, r->class);
 }
 
+static uint32_t
+less(uint32_t a, uint32_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+/* What the MTA, or the want of a place at it, added to the greeting. */
+static void
+say_waiting(struct words *w, const struct session *s)
+{
+	uint32_t gate_ms = s->counts.gate_ms;
+	uint32_t mta_ms = less(s->counts.greet_ms, s->plan.greet_ms + gate_ms);
+
+	if (s->is_greeted && s->plan.greet_ms > 0 && mta_ms >= NOTABLE_MS)
+		say(w, " (%.1fs of it waiting for the MTA)", seconds(mta_ms));
+	if (gate_ms >= NOTABLE_MS)
+		say(w, ", %.1fs waiting for a free MTA connection",
+		    seconds(gate_ms));
+}
+
 static void
 say_greeting(struct words *w, const struct session *s)
 {
@@ -63,22 +83,27 @@ say_greeting(struct words *w, const struct session *s)
 		say(w, "not greeted");
 	else if (plan_ms > 0)
 		say(w, "greeting after %.1fs", seconds(greet_ms));
-	else if (greet_ms >= NOTABLE_MS)
-		say(w, "the MTA took %.1fs to greet", seconds(greet_ms));
+	else if (less(greet_ms, s->counts.gate_ms) >= NOTABLE_MS)
+		say(w, "the MTA took %.1fs to greet",
+		    seconds(less(greet_ms, s->counts.gate_ms)));
 	else
 		say(w, "greeting not delayed");
-	if (s->is_greeted && plan_ms > 0 && greet_ms >= plan_ms + NOTABLE_MS)
-		say(w, " (%.1fs of it waiting for the MTA)",
-		    seconds(greet_ms - plan_ms));
+	say_waiting(w, s);
 }
 
 static void
-say_replies(struct words *w, const struct session_counts *c)
+say_replies(struct words *w, const struct session *s)
 {
+	const struct session_counts *c = &s->counts;
+	uint32_t greet_ms = s->plan.greet_ms;
+
 	if (c->replies_held == 0)
 		return;
-	say(w, ", %u %s held, %.1fs in all", (unsigned)c->replies_held,
-	    c->replies_held == 1 ? "reply" : "replies", seconds(c->held_ms));
+	if (c->greet_ms < greet_ms)
+		greet_ms = c->greet_ms;
+	say(w, ", %u %s held for %.1fs", (unsigned)c->replies_held,
+	    c->replies_held == 1 ? "reply" : "replies",
+	    seconds(less(c->held_ms, greet_ms)));
 }
 
 /* What the end adds to the story; most ends add nothing. */
@@ -129,7 +154,7 @@ log_line_why(const struct session_report *r, char *out, size_t cap)
 	say_decision(&w, r);
 	say(&w, ": ");
 	say_greeting(&w, r->session);
-	say_replies(&w, &r->session->counts);
+	say_replies(&w, r->session);
 	say_end(&w, r->session);
 }
 
@@ -185,6 +210,7 @@ put_counts(struct log_line *l, const struct session_counts *c)
 		uint64_t value;
 	} rows[] = {
 	    {"greet_ms", c->greet_ms},
+	    {"gate_ms", c->gate_ms},
 	    {"held_ms", c->held_ms},
 	    {"gave_up_ms", c->gave_up_ms},
 	    {"replies_held", c->replies_held},

@@ -395,7 +395,7 @@ conn_written(uv_write_t *req, int status)
 		return;
 	}
 	if (status < 0)
-		c->streams[side].is_broken = true;
+		stream_broke(c, side);
 	buffer_written(b, b->in_flight);
 	b->in_flight = 0;
 	stream_flush(c, side);

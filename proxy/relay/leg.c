@@ -17,18 +17,6 @@ on_closed(uv_handle_t *handle)
 	slab_give(&seat->worker->legs, seat);
 }
 
-void
-leg_hang_up(struct conn *c)
-{
-	struct leg_seat *seat = c->leg;
-
-	if (seat == NULL)
-		return;
-	c->leg = NULL;
-	seat->conn = NULL;
-	uv_close((uv_handle_t *)&seat->tcp, on_closed);
-}
-
 static void
 count_failure(struct worker *w, int error)
 {
@@ -41,6 +29,31 @@ count_failure(struct worker *w, int error)
 	else if (error == UV_EHOSTUNREACH || error == UV_ENETUNREACH)
 		which = METRIC_MTA_UNREACHABLE;
 	metrics_add(w->options.metrics, which, 1);
+	atomic_fetch_add(&w->gauges.dials_failed, 1);
+}
+
+/* The session lets go of a dial when this long nobody answered. */
+static bool
+has_timed_out(const struct leg_seat *seat)
+{
+	const struct worker *w = seat->worker;
+
+	return uv_now(&w->loop) - seat->dialled_ms >=
+	       w->site.connect_timeout_ms;
+}
+
+void
+leg_hang_up(struct conn *c)
+{
+	struct leg_seat *seat = c->leg;
+
+	if (seat == NULL)
+		return;
+	if (!seat->is_connected && has_timed_out(seat))
+		count_failure(seat->worker, UV_ETIMEDOUT);
+	c->leg = NULL;
+	seat->conn = NULL;
+	uv_close((uv_handle_t *)&seat->tcp, on_closed);
 }
 
 static void
@@ -119,6 +132,7 @@ leg_greeted(struct conn *c)
 	if (seat->is_greeted)
 		return;
 	seat->is_greeted = true;
+	atomic_store(&w->gauges.dials_failed, 0);
 	ms = uv_now(&w->loop) - seat->dialled_ms;
 	metrics_time(w->options.metrics, METRIC_HISTOGRAM_MTA_GREETING,
 		     ms * US_PER_MS);

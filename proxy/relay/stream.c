@@ -96,6 +96,18 @@ stream_show(struct conn *c, enum side side, struct event *ev)
 }
 
 /*
+ * The other side cannot be written to. Reading tells that it is gone; where
+ * it is not being read, nobody would: so it is looked at now.
+ */
+void
+stream_broke(struct conn *c, enum side side)
+{
+	c->streams[side].is_broken = true;
+	if (!c->streams[other_side(side)].is_reading)
+		stream_check(c, other_side(side));
+}
+
+/*
  * Writes what the socket takes at once. Returns the bytes that need no more
  * care: all of them if the peer is gone.
  */
@@ -118,7 +130,7 @@ write_now(struct conn *c, enum side side, const void *bytes, size_t len)
 		return (size_t)r;
 	if (r == UV_EAGAIN)
 		return 0;
-	st->is_broken = true;
+	stream_broke(c, side);
 	return len;
 }
 
@@ -139,7 +151,7 @@ write_later(struct conn *c, enum side side)
 		b->in_flight = (uint32_t)len; /* <= buffer */
 		return;
 	}
-	c->streams[side].is_broken = true;
+	stream_broke(c, side);
 	buffer_forget_released(b);
 }
 

@@ -70,6 +70,9 @@ void stream_alloc(struct conn *c, enum side side, uv_buf_t *buf);
 /* n bytes were read to where stream_alloc() said. */
 void stream_arrived(struct conn *c, enum side side, size_t n);
 
+/* A write to the other side failed: it gets nothing more of this stream. */
+void stream_broke(struct conn *c, enum side side);
+
 /* Looks at a socket that is not being read: has the peer gone? */
 void stream_check(struct conn *c, enum side side);
 

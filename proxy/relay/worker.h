@@ -69,7 +69,8 @@ struct worker_counters {
 	uint32_t buffers;
 	uint32_t buffers_used;
 	uint32_t lead_ms;
-	bool is_paused; /* not accepting: seats are used up */
+	uint32_t dials_failed; /* in a row, up to now */
+	bool is_paused;	       /* not accepting: seats are used up */
 };
 
 /*

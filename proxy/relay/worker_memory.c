@@ -174,6 +174,7 @@ worker_counters(const struct worker *w, struct worker_counters *out)
 	    .sessions = atomic_load(&g->sessions),
 	    .held = atomic_load(&g->held),
 	    .waiting = atomic_load(&g->waiting),
+	    .dials_failed = atomic_load(&g->dials_failed),
 	    .legs = atomic_load(&g->legs),
 	    .buffers = w->buffers.cap,
 	    .buffers_used = atomic_load(&g->buffers_used),

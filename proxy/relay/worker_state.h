@@ -47,6 +47,7 @@ struct worker_gauges {
 	_Atomic uint32_t sessions;
 	_Atomic uint32_t held;
 	_Atomic uint32_t waiting;
+	_Atomic uint32_t dials_failed;
 	_Atomic uint32_t legs;
 	_Atomic uint32_t buffers_used;
 	_Atomic uint32_t lead_ms;

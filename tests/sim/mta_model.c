@@ -33,7 +33,9 @@ hear_rcpt(struct mta_model *m)
 {
 	m->rcpts++;
 	if (m->refuses_rcpt && m->rcpts % 2 == 0) {
-		say(m, SMTP_RCPT, "550 5.1.1 no such user\r\n");
+		say(m, SMTP_RCPT,
+		    m->rcpts % 4 == 0 ? "451 4.7.1 later\r\n"
+				      : "550 5.1.1 no such user\r\n");
 		return;
 	}
 	m->rcpts_ok++;

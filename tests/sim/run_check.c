@@ -243,6 +243,9 @@ run_check(const struct run *r)
 	check_ours(r);
 	check_claim(r);
 	check_complete(r);
+	if (r->w.s.is_lost && !r->plot.dialogue->is_loose &&
+	    strcmp(r->plot.greeting, "220*********\r\n") != 0)
+		world_breach("track was lost of a plain dialogue");
 	if (!r->plot.dialogue->is_loose && !r->w.s.is_lost &&
 	    r->w.reason != REASON_MTA_REFUSED)
 		check_times(r);

@@ -211,7 +211,29 @@ why_says_what_was_slow(void **state)
 	log_line_why(&r, why, sizeof why);
 	assert_string_equal(
 	    why, "rule everyone gave class new: greeting after 3.0s, "
-		 "2 replies held, 13.0s in all");
+		 "2 replies held for 10.0s");
+}
+
+static void
+why_knows_the_gate_from_the_mta(void **state)
+{
+	struct session s = some_session();
+	struct session_report r = some_report(&s);
+	char why[256];
+
+	(void)state;
+	s.counts.greet_ms = 8500;
+	s.counts.gate_ms = 5500;
+	log_line_why(&r, why, sizeof why);
+	assert_string_equal(why,
+			    "rule everyone gave class new: greeting after 8.5s"
+			    ", 5.5s waiting for a free MTA connection");
+
+	s.plan.greet_ms = 0;
+	s.plan.rule_id = PLAN_NO_RULE;
+	log_line_why(&r, why, sizeof why);
+	assert_string_equal(why, "no rule decided: the MTA took 3.0s to greet"
+				 ", 5.5s waiting for a free MTA connection");
 }
 
 static void
@@ -279,7 +301,8 @@ session_line_has_it_all(void **state)
 	    " syn=4:64:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+:0 ",
 	    " syn_source=kernel label=\"Linux 4.20 or newer\" ",
 	    " label_quality=exact ",
-	    " greet_ms=3000 held_ms=3000 gave_up_ms=0 replies_held=0 ",
+	    " greet_ms=3000 gate_ms=0 held_ms=3000 gave_up_ms=0 "
+	    "replies_held=0 ",
 	    " last_verb=RCPT early_talker=yes ",
 	    " phase=relay reason=quit duration_ms=3500\n",
 	};
@@ -515,6 +538,7 @@ main(void)
 	    cmocka_unit_test(full_lines_end),
 	    cmocka_unit_test(addresses_as_wanted),
 	    cmocka_unit_test(why_says_what_was_slow),
+	    cmocka_unit_test(why_knows_the_gate_from_the_mta),
 	    cmocka_unit_test(why_says_who_left),
 	    cmocka_unit_test(why_blames_no_rule_for_the_mta),
 	    cmocka_unit_test(why_fits_any_room),
