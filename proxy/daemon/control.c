@@ -163,11 +163,32 @@ watch_log(struct control *c, uint64_t now_ms)
 }
 
 /*
- * The test session passed once; dials that fail since say that the MTA has
- * gone. Only dials can say so, and only they can say that it is back.
+ * What a test session with the MTA found. Once one has passed, another that
+ * fails only says why: clients' own dials go on, so that none waits for the
+ * next test.
  */
 static void
-watch_dials(struct control *c)
+on_mta(void *ctx, const struct worker_mta *mta, const char *why)
+{
+	struct control *c = ctx;
+
+	snprintf(c->mta_why, sizeof c->mta_why, "%s", why);
+	if (c->mta_is_ready && !mta->is_ready)
+		return;
+	c->mta_is_ready = mta->is_ready;
+	for (uint32_t i = 0; i < c->workers_count; i++)
+		worker_set_mta(c->workers[i], mta);
+}
+
+static int
+start_probe(struct control *c)
+{
+	snprintf(c->mta_why, sizeof c->mta_why, "not tested yet");
+	return mta_probe_start(&c->probe, &c->loop, c->config, on_mta, c);
+}
+
+static uint32_t
+dials_failed(const struct control *c)
 {
 	uint32_t failed = 0;
 
@@ -178,16 +199,35 @@ watch_dials(struct control *c)
 		if (counters.dials_failed > failed)
 			failed = counters.dials_failed;
 	}
-	if ((failed >= DIALS_FAILED) == c->mta_is_gone)
+	return failed;
+}
+
+/*
+ * Dials that fail say that the MTA has gone; one that succeeds, or a test
+ * session, that it is back. The test is needed too: whoever watches /readyz
+ * may send us no client before.
+ */
+static void
+watch_dials(struct control *c)
+{
+	uint32_t failed = dials_failed(c);
+	bool is_gone = c->mta_is_ready && failed >= DIALS_FAILED;
+
+	if (is_gone == c->mta_is_gone)
 		return;
-	c->mta_is_gone = failed >= DIALS_FAILED;
-	if (c->mta_is_gone)
-		log_say(LOG_LEVEL_ERROR,
-			"the MTA cannot be reached: %u dials in a row failed; "
-			"clients are held, then told 421, until it answers",
-			(unsigned)failed);
-	else
+	c->mta_is_gone = is_gone;
+	if (!is_gone) {
 		log_say(LOG_LEVEL_INFO, "the MTA can be reached again");
+		return;
+	}
+	log_say(LOG_LEVEL_ERROR,
+		"the MTA cannot be reached: %u dials in a row failed; clients "
+		"are held, then told 421, until it answers",
+		(unsigned)failed);
+	mta_probe_stop(c->probe);
+	c->probe = NULL;
+	if (start_probe(c) != 0)
+		log_say(LOG_LEVEL_ERROR, "no memory to test the MTA again");
 }
 
 static void
@@ -211,18 +251,6 @@ on_syn_map(void *ctx, const char *message)
 {
 	(void)ctx;
 	log_say(LOG_LEVEL_INFO, "%s", message);
-}
-
-/* What the test session with the MTA found. */
-static void
-on_mta(void *ctx, const struct worker_mta *mta, const char *why)
-{
-	struct control *c = ctx;
-
-	c->mta_is_ready = mta->is_ready;
-	snprintf(c->mta_why, sizeof c->mta_why, "%s", why);
-	for (uint32_t i = 0; i < c->workers_count; i++)
-		worker_set_mta(c->workers[i], mta);
 }
 
 static void
@@ -286,7 +314,8 @@ is_ready(void *ctx, char *why, size_t cap)
 		return false;
 	}
 	if (c->mta_is_gone) {
-		snprintf(why, cap, "the MTA: the last dials failed");
+		snprintf(why, cap, "the MTA: the last dials failed; %s",
+			 c->mta_why);
 		return false;
 	}
 	return true;
@@ -432,13 +461,6 @@ start_http(struct control *c)
 		log_say(LOG_LEVEL_ERROR, "http.address %s: %s%s", text,
 			uv_strerror(rc), log_bind_hint(rc));
 	return rc;
-}
-
-static int
-start_probe(struct control *c)
-{
-	snprintf(c->mta_why, sizeof c->mta_why, "not tested yet");
-	return mta_probe_start(&c->probe, &c->loop, c->config, on_mta, c);
 }
 
 /* The order of the design: rights first, then sockets, then clients. */

@@ -446,6 +446,8 @@ worker_set_mta(struct worker *w, const struct worker_mta *mta)
 
 	if (len > SESSION_NAME_CAP)
 		len = SESSION_NAME_CAP;
+	if (mta->is_ready)
+		atomic_store(&w->gauges.dials_failed, 0);
 	uv_mutex_lock(&w->mailbox_lock);
 	w->mailbox.mta_ready = mta->is_ready;
 	w->mailbox.mta_pipeconnect = mta->pipeconnect;
