@@ -210,9 +210,13 @@ dials_failed(const struct control *c)
 static void
 watch_dials(struct control *c)
 {
-	uint32_t failed = dials_failed(c);
-	bool is_gone = c->mta_is_ready && failed >= DIALS_FAILED;
+	uint32_t failed;
+	bool is_gone;
 
+	if (c->state != CONTROL_RUNS || c->workers_count == 0)
+		return;
+	failed = dials_failed(c);
+	is_gone = c->mta_is_ready && failed >= DIALS_FAILED;
 	if (is_gone == c->mta_is_gone)
 		return;
 	c->mta_is_gone = is_gone;
@@ -510,6 +514,7 @@ stop(struct control *c)
 {
 	for (uint32_t i = 0; i < c->workers_count; i++)
 		worker_free(c->workers[i]);
+	c->workers_count = 0; /* the tick runs once more */
 	mta_probe_stop(c->probe);
 	http_stop(c->http);
 	syn_map_close(c->syn_map);
