@@ -301,8 +301,8 @@ session_line_has_it_all(void **state)
 	    " syn=4:64:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+:0 ",
 	    " syn_source=kernel label=\"Linux 4.20 or newer\" ",
 	    " label_quality=exact ",
-	    " greet_ms=3000 gate_ms=0 held_ms=3000 gave_up_ms=0 "
-	    "replies_held=0 ",
+	    " greet_ms=3000 gate_ms=0 held_ms=3000 ",
+	    " gave_up_ms=0 replies_held=0 ",
 	    " last_verb=RCPT early_talker=yes ",
 	    " phase=relay reason=quit duration_ms=3500\n",
 	};
