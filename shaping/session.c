@@ -423,7 +423,7 @@ finish(struct step *st)
 
 	account_hold(st);
 	if (o->end != REASON_NONE) {
-		o->give_back = s->slot != SLOT_NONE;
+		o->give_slot = s->slot != SLOT_NONE;
 		s->slot = SLOT_NONE;
 		return;
 	}

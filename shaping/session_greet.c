@@ -163,7 +163,7 @@ ask(struct step *st)
 		return dial(st);
 	s->slot = SLOT_ASKED;
 	s->asked_ms = st->now;
-	st->o->claim = true;
+	st->o->claim_slot = SLOT_ANY;
 	s->phase_ms = s->plan.class_id == PLAN_CLASS_PASS
 			  ? st->now + SESSION_GATE_PASS_MS
 			  : s->plan.reply_cap_ms;
@@ -174,7 +174,7 @@ void
 step_leave_mta(struct step *st)
 {
 	st->o->hang_up = st->leg != NULL;
-	st->o->give_back = st->s->slot != SLOT_NONE;
+	st->o->give_slot = st->s->slot != SLOT_NONE;
 	st->s->slot = SLOT_NONE;
 }
 

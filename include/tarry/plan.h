@@ -14,9 +14,20 @@
 #define PLAN_SESSION_MAX_MS 300000
 #define PLAN_ERROR_4XX_MAX_MS 5000
 
-/* No rule decided, and the class above all classes. */
+/* The upload is never read slower than this, bytes a second (P4). */
+#define PLAN_DATA_RATE_MIN 1024
+
+/* No rule decided; the classes above and below all others. */
 #define PLAN_NO_RULE 0xffff
 #define PLAN_CLASS_PASS 0xffff
+#define PLAN_CLASS_DEFER 0xfffe
+/* Classes in a file at most; rank 0 is `pass`, then 1.. as in the file. */
+#define PLAN_CLASSES_CAP 62
+#define PLAN_RANK_DEFER 63
+#define PLAN_RANKS 64
+
+/* What sessions of one class are counted by, for the class's caps. */
+enum plan_cap { PLAN_CAP_CLIENT, PLAN_CAP_NETWORK, PLAN_CAP_STACK, PLAN_CAPS };
 
 struct plan {
 	/* The shape, from the class. */
@@ -28,9 +39,16 @@ struct plan {
 	uint16_t reply_cap_ms; /* asked to answered; also the greet budget */
 	uint16_t data_reply_cap_ms;
 	uint16_t patience_ms; /* longest hold of anything the MTA said */
-	uint16_t rule_id;     /* index into policy.rules, or PLAN_NO_RULE */
-	uint16_t class_id; /* index into policy.classes, or PLAN_CLASS_PASS */
-	bool teaser;	   /* a 220- line at once */
+	/* Ids of names, for people; see policy_rule.id, policy_class.id. */
+	uint16_t rule_id;	 /* or PLAN_NO_RULE */
+	uint16_t shadow_rule_id; /* the first that only would have decided */
+	uint16_t class_id;	 /* or PLAN_CLASS_PASS, PLAN_CLASS_DEFER */
+	/* Sessions of the class at a time, by enum plan_cap; 0: no cap. */
+	uint16_t caps[PLAN_CAPS];
+	uint8_t rank;	/* of the class: 0 pass, 1 the best, .. DEFER */
+	bool teaser;	/* a 220- line at once */
+	bool is_shadow; /* only noted what it would do; nothing is delayed */
+	uint32_t data_rate; /* of the upload, bytes a second; 0: not slowed */
 	uint32_t session_cap_ms;
 };
 

@@ -189,6 +189,37 @@ struct event {
 	const struct plan *plan; /* OPEN and REPLAN */
 };
 
+/* How the caps of a class are asked for. */
+enum caps_wish {
+	CAPS_NO_WISH,
+	CAPS_WAIT, /* EVENT_CAPS, now or when there is room */
+	CAPS_TRY   /* if there is room now; no event */
+};
+
+/* Which MTA slot is asked for. */
+enum slot_wish {
+	SLOT_NO_WISH,
+	SLOT_ANY,	/* waits: EVENT_GRANTED */
+	SLOT_SHARE,	/* of the throttled; waits: EVENT_GRANTED */
+	SLOT_RESERVE,	/* while half of the reserve is free: EVENT_GRANTED, or
+			   EVENT_DENIED, at once; one that waits stops waiting */
+	SLOT_INTO_SHARE /* the one held goes into the share: EVENT_GRANTED, or
+			   EVENT_DENIED, at once, and it stays what it was */
+};
+
+/* The kernel's receive buffer: small makes a slow upload felt at once. */
+enum receive_buffer { RECEIVE_KEEP, RECEIVE_SMALL, RECEIVE_FULL };
+
+/* A command of the client, or a reply of the MTA. */
+struct session_note {
+	uint32_t at_ms;	 /* since the session was opened */
+	uint32_t due_ms; /* of a reply: when it is let go */
+	uint16_t code;	 /* of a reply; 0: a command */
+	uint8_t verb;	 /* enum smtp_verb */
+	uint8_t marks;
+};
+#define SESSION_NOTES_CAP 16
+
 /*
  * What the shell does after a step, in the order of this record: per stream
  * drop, say, release; then the rest from top to bottom.
@@ -202,18 +233,25 @@ struct orders {
 					 was said and released to it */
 	bool hang_up;		      /* close the leg now, forget its stream
 					 and what is not yet written to it */
-	bool claim;		      /* ask the gate for an MTA slot */
-	bool give_back;		      /* the slot, or the place in its queue */
-	bool dial;		      /* take a leg, connect */
-	bool want_flushed;	      /* EVENT_FLUSHED once nothing is left
-					 to be written to the client */
-	bool want_plan;		      /* EVENT_REPLAN, please */
+	bool give_caps;		      /* or the place in their queue */
+	bool give_slot;		      /* or the place in its queue */
+	enum caps_wish claim_caps;    /* of the plan's class */
+	enum slot_wish claim_slot;
+	enum receive_buffer receive_buffer; /* of the client's socket */
+	bool dial;			    /* take a leg, connect */
+	bool want_flushed; /* EVENT_FLUSHED once nothing is left
+			      to be written to the client */
+	bool want_plan;	   /* EVENT_REPLAN, please */
 	/* States, said anew with each step. */
 	bool feed[SIDE_COUNT];	 /* unused bytes are wanted */
 	bool read[SIDE_COUNT];	 /* socket reads are wanted */
+	uint32_t quota;		 /* client bytes in the next read at most */
 	uint64_t deadline_ms;	 /* EVENT_WAKE then; 0: none */
 	enum session_reason end; /* close everything, free the seat */
+	/* What was observed, for the journal; never the content. */
+	uint8_t notes_count;
 	char say[SIDE_COUNT][SESSION_SAY_CAP];
+	struct session_note notes[SESSION_NOTES_CAP];
 };
 
 /*

@@ -140,13 +140,13 @@ apply_slot(struct conn *c, const struct orders *o)
 {
 	struct worker *w = c->worker;
 
-	if (o->claim) {
+	if (o->claim_slot != SLOT_NO_WISH) {
 		if (gate_ask(w->options.gate, &c->waiter, w->options.id))
 			conn_event(c, EVENT_GRANTED, SIDE_CLIENT);
 		else
 			set_waiting(c, true);
 	}
-	if (o->give_back) {
+	if (o->give_slot) {
 		leave_gate(c);
 		c->pending &= ~bit(EVENT_GRANTED, SIDE_CLIENT);
 	}

@@ -101,14 +101,14 @@ apply_places(struct world *w)
 
 	if (o->hang_up)
 		hang_up(w);
-	if (o->claim) {
+	if (o->claim_slot != SLOT_NO_WISH) {
 		if (w->claims != w->returns)
 			world_breach("claims a second slot");
 		if (w->claims++ == 0)
 			w->claim_ms = w->now_ms;
 		w->is_asking = true;
 	}
-	if (o->give_back) {
+	if (o->give_slot) {
 		w->returns++;
 		w->is_asking = false;
 		if (w->returns > w->claims)
