@@ -61,6 +61,13 @@ step_say(struct step *st, enum side to, const char *text, size_t len)
 	st->o->say_len[to] = (uint16_t)(at + len);
 }
 
+void
+step_leave_mta(struct step *st)
+{
+	st->o->hang_up = st->leg != NULL;
+	place_leave(st);
+}
+
 uint32_t
 step_held_ms(const struct step *st)
 {
@@ -152,7 +159,9 @@ enum row {
 	ROW_MTA_ERROR,
 	ROW_MTA_CONNECTED,
 	ROW_MTA_FAILED,
+	ROW_CAPS,
 	ROW_GRANTED,
+	ROW_DENIED,
 	ROW_FLUSHED,
 	ROW_WAKE,
 	ROW_REPLAN,
@@ -169,7 +178,10 @@ enum row {
 	ALWAYS, [ROW_FLUSHED] = nothing, [ROW_CLIENT_BYTES] = greet_bytes,     \
 		[ROW_CLIENT_FIN] = greet_fin, [ROW_REPLAN] = greet_replan,     \
 		[ROW_RELEASED] = greet_hurry, [ROW_DRAIN] = greet_hurry,       \
-		[ROW_GIVE_WAY] = greet_give_way
+		[ROW_GIVE_WAY] = refuse_way
+
+/* Moved into the share, or not: what place_move() asked for. */
+#define HAS_SLOT [ROW_GRANTED] = place_moved, [ROW_DENIED] = nothing
 
 #define AFTER_ALL                                                              \
 	ALWAYS, [ROW_FLUSHED] = nothing, [ROW_MTA_FIN] = nothing,              \
@@ -179,28 +191,32 @@ enum row {
 
 static session_handler *const table[PHASE_COUNT][ROW_COUNT] = {
     [PHASE_NEW] = {[ROW_OPEN] = greet_open},
-    [PHASE_GREET] = {BEFORE_GREETING, [ROW_WAKE] = greet_wake},
-    [PHASE_GATE] =
-	{BEFORE_GREETING, [ROW_GRANTED] = gate_granted, [ROW_WAKE] = gate_wake},
-    [PHASE_DIAL] = {BEFORE_GREETING, [ROW_MTA_CONNECTED] = dial_connected,
+    [PHASE_GREET] =
+	{BEFORE_GREETING,
+	 HAS_SLOT, [ROW_CAPS] = place_caps, [ROW_WAKE] = greet_wake},
+    [PHASE_GATE] = {BEFORE_GREETING, [ROW_GRANTED] = gate_granted,
+		    [ROW_DENIED] = gate_denied, [ROW_WAKE] = gate_wake},
+    [PHASE_DIAL] = {BEFORE_GREETING,
+		    HAS_SLOT, [ROW_MTA_CONNECTED] = dial_connected,
 		    [ROW_MTA_FAILED] = dial_failed, [ROW_WAKE] = dial_wake},
-    [PHASE_BANNER] = {BEFORE_GREETING, [ROW_MTA_BYTES] = banner_bytes,
-		      [ROW_MTA_FIN] = banner_fin,
-		      [ROW_MTA_ERROR] = banner_error, [ROW_WAKE] = banner_wake},
+    [PHASE_BANNER] =
+	{BEFORE_GREETING,
+	 HAS_SLOT, [ROW_MTA_BYTES] = banner_bytes, [ROW_MTA_FIN] = banner_fin,
+	 [ROW_MTA_ERROR] = banner_error, [ROW_WAKE] = banner_wake},
     [PHASE_RELAY] =
-	{ALWAYS, [ROW_FLUSHED] = nothing, [ROW_CLIENT_BYTES] = relay_bytes,
-	 [ROW_CLIENT_FIN] = relay_fin, [ROW_MTA_BYTES] = reply_bytes,
-	 [ROW_MTA_FIN] = relay_fin, [ROW_MTA_ERROR] = relay_error,
-	 [ROW_WAKE] = relay_wake, [ROW_REPLAN] = relay_replan,
-	 [ROW_RELEASED] = relay_hurry, [ROW_DRAIN] = relay_hurry,
-	 [ROW_GIVE_WAY] = nothing},
+	{ALWAYS, HAS_SLOT, [ROW_FLUSHED] = nothing,
+	 [ROW_CLIENT_BYTES] = relay_bytes, [ROW_CLIENT_FIN] = relay_fin,
+	 [ROW_MTA_BYTES] = reply_bytes, [ROW_MTA_FIN] = relay_fin,
+	 [ROW_MTA_ERROR] = relay_error, [ROW_WAKE] = relay_wake,
+	 [ROW_REPLAN] = relay_replan, [ROW_RELEASED] = relay_hurry,
+	 [ROW_DRAIN] = relay_hurry, [ROW_GIVE_WAY] = nothing},
     [PHASE_BLIND] =
-	{ALWAYS, [ROW_FLUSHED] = nothing, [ROW_CLIENT_BYTES] = blind_bytes,
-	 [ROW_CLIENT_FIN] = blind_fin, [ROW_MTA_BYTES] = blind_bytes,
-	 [ROW_MTA_FIN] = blind_fin, [ROW_MTA_ERROR] = relay_error,
-	 [ROW_WAKE] = blind_wake, [ROW_REPLAN] = nothing,
-	 [ROW_RELEASED] = nothing, [ROW_DRAIN] = nothing,
-	 [ROW_GIVE_WAY] = nothing},
+	{ALWAYS, HAS_SLOT, [ROW_FLUSHED] = nothing,
+	 [ROW_CLIENT_BYTES] = blind_bytes, [ROW_CLIENT_FIN] = blind_fin,
+	 [ROW_MTA_BYTES] = blind_bytes, [ROW_MTA_FIN] = blind_fin,
+	 [ROW_MTA_ERROR] = relay_error, [ROW_WAKE] = blind_wake,
+	 [ROW_REPLAN] = blind_replan, [ROW_RELEASED] = blind_hurry,
+	 [ROW_DRAIN] = blind_hurry, [ROW_GIVE_WAY] = nothing},
     [PHASE_REFUSED] =
 	{AFTER_ALL,
 	 [ROW_CLIENT_BYTES] = refused_bytes, [ROW_MTA_BYTES] = nothing,
@@ -227,7 +243,9 @@ event_row(const struct event *ev)
 	    [EVENT_ERROR] = ROW_CLIENT_ERROR,
 	    [EVENT_MTA_CONNECTED] = ROW_MTA_CONNECTED,
 	    [EVENT_MTA_FAILED] = ROW_MTA_FAILED,
+	    [EVENT_CAPS] = ROW_CAPS,
 	    [EVENT_GRANTED] = ROW_GRANTED,
+	    [EVENT_DENIED] = ROW_DENIED,
 	    [EVENT_FLUSHED] = ROW_FLUSHED,
 	    [EVENT_WAKE] = ROW_WAKE,
 	    [EVENT_REPLAN] = ROW_REPLAN,
@@ -262,6 +280,8 @@ is_holding(const struct step *st)
 		return false;
 	if (is_before_greeting(s->phase))
 		return st->now < greet_due_ms(s);
+	if (upload_is_slowed(st))
+		return true;
 	return s->phase == PHASE_RELAY && st->leg != NULL &&
 	       st->leg->answered > 0;
 }
@@ -281,12 +301,6 @@ account_hold(struct step *st)
 	s->is_holding = holding;
 	s->hold_end_ms =
 	    is_before_greeting(s->phase) ? greet_due_ms(s) : UINT32_MAX;
-}
-
-static uint32_t
-earlier(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
 }
 
 /* When the session's delay budget ends, if what is held stays held. */
@@ -310,9 +324,10 @@ relay_deadline(const struct step *st)
 
 	if (st->leg == NULL)
 		return at;
-	at = earlier(at, earlier(reply_next(st), budget_end(s)));
+	at = step_earlier(at, step_earlier(reply_next(st), budget_end(s)));
+	at = step_earlier(at, upload_next(st));
 	if (s->is_done)
-		at = earlier(at, s->done_ms + SESSION_MTA_FIN_MS);
+		at = step_earlier(at, s->done_ms + SESSION_MTA_FIN_MS);
 	return at;
 }
 
@@ -320,7 +335,7 @@ static uint32_t
 phase_deadline(const struct step *st)
 {
 	const struct session *s = st->s;
-	uint32_t teaser = greet_teaser_next(st);
+	uint32_t teaser = teaser_next(st);
 
 	switch (s->phase) {
 	case PHASE_NEW:
@@ -328,20 +343,24 @@ phase_deadline(const struct step *st)
 	case PHASE_COUNT:
 		return UINT32_MAX;
 	case PHASE_GREET:
-		return earlier(earlier(s->dial_ms, budget_end(s)), teaser);
+		return step_earlier(step_earlier(s->dial_ms, budget_end(s)),
+				    teaser);
 	case PHASE_GATE:
-		return earlier(s->phase_ms, teaser);
+		return step_earlier(s->phase_ms, teaser);
 	case PHASE_DIAL:
-		return earlier(s->phase_ms + st->site->connect_timeout_ms,
-			       teaser);
+		return step_earlier(s->phase_ms + st->site->connect_timeout_ms,
+				    teaser);
 	case PHASE_BANNER:
-		return earlier(
-		    earlier(earlier(reply_next(st), budget_end(s)), teaser),
+		return step_earlier(
+		    step_earlier(step_earlier(reply_next(st), budget_end(s)),
+				 teaser),
 		    s->phase_ms + greet_patience_ms(s));
 	case PHASE_RELAY:
 		return relay_deadline(st);
 	case PHASE_BLIND:
-		return s->last_byte_ms + SESSION_IDLE_MS;
+		return step_earlier(
+		    step_earlier(upload_next(st), budget_end(s)),
+		    s->last_byte_ms + SESSION_IDLE_MS);
 	case PHASE_REFUSED:
 		return s->phase_ms + SESSION_REFUSED_MS;
 	case PHASE_LINGER:
@@ -365,13 +384,15 @@ feeds_client(const struct step *st)
 
 	if (is_before_greeting(s->phase))
 		return false;
+	if (upload_room(st) == 0)
+		return false;
 	if (s->phase != PHASE_RELAY)
 		return true;
 	if (leg->client.mode == SMTP_WAITING)
 		return false;
 	if (relay_is_waiting(st))
 		return false;
-	return leg->count < SESSION_REPLIES_CAP;
+	return !queue_is_full(leg);
 }
 
 static bool
@@ -379,12 +400,23 @@ reads_client(const struct step *st)
 {
 	const struct session *s = st->s;
 
-	if (s->client_fin)
+	if (s->client_fin || upload_room(st) <= s->unused)
 		return false;
 	if (is_before_greeting(s->phase))
 		return s->unused < SESSION_EARLY_CAP &&
 		       s->segments_count < SESSION_SEGMENTS_CAP;
 	return s->segments_count < SESSION_SEGMENTS_CAP;
+}
+
+/* A slow upload is read as it is used, not into a buffer of ours. */
+static uint32_t
+client_quota(const struct step *st)
+{
+	size_t room = upload_room(st);
+
+	if (room <= st->s->unused)
+		return 0;
+	return room < UINT32_MAX ? (uint32_t)room - st->s->unused : UINT32_MAX;
 }
 
 /* The client's FIN goes to the MTA behind the client's last byte. */
@@ -423,17 +455,22 @@ finish(struct step *st)
 
 	account_hold(st);
 	if (o->end != REASON_NONE) {
-		o->give_slot = s->slot != SLOT_NONE;
-		s->slot = SLOT_NONE;
+		place_leave(st);
+		place_give_caps(st);
+		o->claim_caps = CAPS_NO_WISH;
 		return;
 	}
-	greet_say_teaser(st);
+	teaser_say(st);
 	forward_fin(st);
 	note_done(st);
+	upload_set_buffer(st);
+	if (st->leg != NULL && !o->hang_up)
+		queue_settle(st);
 	o->feed[SIDE_CLIENT] = feeds_client(st);
 	o->feed[SIDE_MTA] = s->phase != PHASE_REFUSED;
 	o->read[SIDE_CLIENT] = reads_client(st);
 	o->read[SIDE_MTA] = !s->mta_fin;
+	o->quota = client_quota(st);
 	at = phase_deadline(st);
 	o->deadline_ms = at == UINT32_MAX ? 0 : s->opened_ms + at;
 }
@@ -467,7 +504,7 @@ spend_budget(struct step *st)
 		return;
 	account_hold(st);
 	s->is_spent = true;
-	s->dial_ms = earlier(s->dial_ms, st->now);
+	s->dial_ms = step_earlier(s->dial_ms, st->now);
 	if (st->leg != NULL)
 		reply_hurry(st);
 }

@@ -14,7 +14,7 @@ relay_lost(struct step *st)
 {
 	struct session *s = st->s;
 
-	greet_finish_teaser(st);
+	teaser_finish(st);
 	if (!s->is_greeted) {
 		s->is_greeted = true;
 		s->counts.greet_ms = st->now;
@@ -54,12 +54,19 @@ command_marks(struct leg *leg, const struct smtp_command *cmd)
 	return marks;
 }
 
-/* Bytes of the oldest early segment; all that is there if there is none. */
+/*
+ * How much may be looked at: the oldest early segment, or all that is there,
+ * and of payload what its rate allows.
+ */
 static size_t
-segment_bytes(const struct session *s, size_t left)
+bytes_to_read(const struct step *st, size_t left)
 {
-	return s->segments_count > 0 && s->segments[0] < left ? s->segments[0]
-							      : left;
+	const struct session *s = st->s;
+	size_t room = upload_room(st);
+
+	if (s->segments_count > 0 && s->segments[0] < left)
+		left = s->segments[0];
+	return room < left ? room : left;
 }
 
 static void
@@ -91,23 +98,28 @@ static bool
 observe(struct step *st, size_t *used, bool *is_lost)
 {
 	struct leg *leg = st->leg;
-	size_t left = segment_bytes(st->s, st->ev->len - *used);
+	size_t left = bytes_to_read(st, st->ev->len - *used);
+	enum smtp_mode mode = leg->client.mode;
 	struct smtp_command cmd;
 	size_t n;
 
+	if (left == 0)
+		return false;
 	switch (smtp_client_read(&leg->client, st->ev->bytes + *used, left, &n,
 				 &cmd)) {
 	case SMTP_CLIENT_COMMAND:
-		reply_expect(st, cmd.verb, command_marks(leg, &cmd));
+		queue_expect(st, cmd.verb, command_marks(leg, &cmd));
 		st->s->last_verb = (uint8_t)cmd.verb;
 		*is_lost = smtp_verb_arms(cmd.verb) == SMTP_BLIND;
+		if (leg->client.mode == SMTP_OCTETS)
+			upload_begin(st);
 		break;
 	case SMTP_CLIENT_DOT:
-		reply_expect(st, SMTP_DOT, 0);
+		queue_expect(st, SMTP_DOT, 0);
 		st->s->last_verb = SMTP_DOT;
 		break;
 	case SMTP_CLIENT_AUTH:
-		reply_expect(st, SMTP_AUTH_LINE, 0);
+		queue_expect(st, SMTP_AUTH_LINE, 0);
 		break;
 	case SMTP_CLIENT_LOST:
 		*is_lost = true;
@@ -117,6 +129,8 @@ observe(struct step *st, size_t *used, bool *is_lost)
 		break;
 	}
 	*used += n;
+	if (mode == SMTP_PAYLOAD || mode == SMTP_OCTETS)
+		upload_spend(st, n);
 	use_segment(st->s, n);
 	return n > 0 && !*is_lost;
 }
@@ -131,7 +145,7 @@ relay_bytes(struct step *st)
 	if (st->ev->fresh > 0 && s->segments_count > 0)
 		greet_keep_segment(s, st->ev->fresh);
 	while (used < st->ev->len && !relay_is_waiting(st) &&
-	       st->leg->count < SESSION_REPLIES_CAP) {
+	       !queue_is_full(st->leg) && !queue_has_no_notes(st)) {
 		if (!observe(st, &used, &is_lost))
 			break;
 	}
@@ -142,13 +156,12 @@ relay_bytes(struct step *st)
 }
 
 static bool
-is_pending(const struct leg *leg, enum smtp_verb verb, uint8_t marks)
+is_pending(struct leg *leg, enum smtp_verb verb, uint8_t marks)
 {
 	unsigned i;
 
 	for (i = 0; i < leg->count; i++) {
-		const struct pending *e =
-		    &leg->pending[(leg->head + i) % SESSION_REPLIES_CAP];
+		const struct pending *e = queue_entry(leg, i);
 
 		if (e->verb == verb || (e->marks & marks) != 0)
 			return true;
@@ -226,21 +239,29 @@ relay_wake(struct step *st)
 	return s->phase;
 }
 
+static uint32_t
+reply_delay(const struct session *s)
+{
+	return place_may_delay(s) ? s->plan.reply_ms : 0;
+}
+
 /* What is held already gets the lower of two delays, at once. */
 enum session_phase
 relay_replan(struct step *st)
 {
 	struct session *s = st->s;
-	uint32_t old = s->plan.reply_ms;
+	struct plan old = s->plan;
+	uint32_t before = reply_delay(s);
+	uint32_t after;
 	enum session_phase next;
 	unsigned i;
 
 	s->plan = *st->ev->plan;
-	for (i = 0; i < st->leg->answered && s->plan.reply_ms < old; i++) {
-		struct pending *e =
-		    &st->leg
-			 ->pending[(st->leg->head + i) % SESSION_REPLIES_CAP];
-		uint32_t less = old - s->plan.reply_ms;
+	place_replan(st, &old);
+	after = reply_delay(s);
+	for (i = 0; i < st->leg->answered && after < before; i++) {
+		struct pending *e = queue_entry(st->leg, i);
+		uint32_t less = before - after;
 
 		e->time_ms =
 		    e->time_ms > st->now + less ? e->time_ms - less : st->now;
@@ -260,13 +281,30 @@ relay_hurry(struct step *st)
 	return next == PHASE_COUNT ? st->s->phase : next;
 }
 
+/* Of TLS the bytes are counted, and nothing else is done in a handshake. */
+static void
+pass_blind(struct step *st)
+{
+	struct session *s = st->s;
+	size_t room = upload_room(st);
+	size_t n = st->ev->len < room ? st->ev->len : room;
+
+	pass_client(st, n);
+	upload_spend(st, n);
+	if (!s->is_opaque || s->tls_bytes >= SESSION_TLS_FREE)
+		return;
+	s->tls_bytes += (uint32_t)n; /* a buffer is small */
+	if (s->tls_bytes >= SESSION_TLS_FREE)
+		upload_begin(st);
+}
+
 enum session_phase
 blind_bytes(struct step *st)
 {
 	size_t n = st->ev->len;
 
 	if (st->ev->side == SIDE_CLIENT) {
-		pass_client(st, n);
+		pass_blind(st);
 		return PHASE_BLIND;
 	}
 	st->o->used = (uint32_t)n;
@@ -293,6 +331,23 @@ blind_wake(struct step *st)
 	if (st->now < st->s->last_byte_ms + SESSION_IDLE_MS)
 		return PHASE_BLIND;
 	return close_up(st, REASON_IDLE);
+}
+
+enum session_phase
+blind_replan(struct step *st)
+{
+	struct plan old = st->s->plan;
+
+	st->s->plan = *st->ev->plan;
+	place_replan(st, &old);
+	return PHASE_BLIND;
+}
+
+enum session_phase
+blind_hurry(struct step *st)
+{
+	st->s->is_spent = true;
+	return PHASE_BLIND;
 }
 
 enum session_phase

@@ -15,51 +15,27 @@
 #define SERVICE_CLOSING 421 /* RFC 5321 4.2.2 */
 #define PRDR_FOLLOWS 353    /* a reply for each recipient comes next */
 
-static struct pending *
-entry(struct leg *leg, unsigned i)
-{
-	return &leg->pending[(leg->head + i) % SESSION_REPLIES_CAP];
-}
-
 static const struct pending *
-oldest(const struct leg *leg)
+oldest(struct leg *leg)
 {
-	return &leg->pending[leg->head];
+	return queue_entry(leg, 0);
 }
 
 static struct pending *
 unanswered(struct leg *leg)
 {
-	return leg->count > leg->answered ? entry(leg, leg->answered) : NULL;
-}
-
-static uint32_t
-lesser(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
-void
-reply_expect(struct step *st, enum smtp_verb verb, uint8_t marks)
-{
-	struct leg *leg = st->leg;
-	struct pending *e = entry(leg, leg->count);
-
-	e->time_ms = verb == SMTP_GREETING ? 0 : st->now;
-	e->len = 0;
-	e->verb = (uint8_t)verb;
-	e->marks = marks;
-	leg->count++;
+	return leg->count > leg->answered ? queue_entry(leg, leg->answered)
+					  : NULL;
 }
 
 uint32_t
-reply_held(const struct leg *leg)
+reply_held(struct leg *leg)
 {
 	uint32_t held = leg->partial;
 	unsigned i;
 
 	for (i = 0; i < leg->answered; i++)
-		held += leg->pending[(leg->head + i) % SESSION_REPLIES_CAP].len;
+		held += queue_entry(leg, i)->len;
 	return held;
 }
 
@@ -71,7 +47,7 @@ release(struct step *st, uint32_t n)
 	st->s->counts.bytes[SIDE_MTA] += n;
 }
 
-/* The delay that the plan wants for an answer, before caps. */
+/* The delay that the plan has for an answer, before caps. */
 static uint32_t
 wanted_delay(const struct step *st, const struct pending *e, uint16_t code)
 {
@@ -79,32 +55,65 @@ wanted_delay(const struct step *st, const struct pending *e, uint16_t code)
 	enum smtp_delay kind = smtp_verb_delay((enum smtp_verb)e->verb);
 	uint32_t delay = code >= 400 ? plan->error_ms : plan->reply_ms;
 
-	if (st->s->is_spent || kind == SMTP_DELAY_NONE ||
-	    code == SERVICE_CLOSING || (e->marks & MARK_NO_DELAY) != 0)
+	if (kind == SMTP_DELAY_NONE || code == SERVICE_CLOSING ||
+	    (e->marks & MARK_NO_DELAY) != 0)
 		return 0;
 	if (code >= 400 && code < 500)
-		delay = lesser(delay, PLAN_ERROR_4XX_MAX_MS);
+		delay = step_earlier(delay, PLAN_ERROR_4XX_MAX_MS);
 	if (kind == SMTP_DELAY_DATA)
-		delay = lesser(delay, plan->data_reply_cap_ms);
+		delay = step_earlier(delay, plan->data_reply_cap_ms);
 	return delay;
 }
 
-/* When an answer that is ready now is due. */
+/* When an answer that is ready now is due by the plan. */
 static uint32_t
-due_ms(const struct step *st, const struct pending *e, uint16_t code)
+plan_due_ms(const struct step *st, const struct pending *e, uint16_t code)
 {
 	const struct plan *plan = &st->s->plan;
 	uint32_t due = st->now + wanted_delay(st, e, code);
-
 	uint32_t said = st->leg->said_ms;
 
 	if (e->verb == SMTP_GREETING) {
-		due = code == 220 ? greet_due_ms(st->s) : st->now;
+		due = code == 220
+			  ? step_earlier(plan->greet_ms, plan->reply_cap_ms)
+			  : st->now;
 		said = st->now; /* a greeting is passed whole */
 	}
-	due = lesser(due, e->time_ms + plan->reply_cap_ms);
-	due = lesser(due, said + plan->patience_ms);
+	due = step_earlier(due, e->time_ms + plan->reply_cap_ms);
+	due = step_earlier(due, said + plan->patience_ms);
 	return due > st->now ? due : st->now;
+}
+
+/* The same for what may really be delayed. */
+static uint32_t
+due_ms(const struct step *st, const struct pending *e, uint16_t code)
+{
+	const struct session *s = st->s;
+
+	if (s->is_spent || s->plan.is_shadow)
+		return st->now;
+	if (e->verb != SMTP_GREETING && !place_may_delay(s))
+		return st->now;
+	return plan_due_ms(st, e, code);
+}
+
+/*
+ * A plan in shadow: what it would have added. The client waits for the last
+ * reply of those it asked for together, so the others add nothing.
+ */
+static void
+note_would(struct step *st, const struct pending *e, uint16_t code)
+{
+	struct session *s = st->s;
+	uint32_t would = s->counts.would_ms;
+
+	if (!s->plan.is_shadow || s->is_spent ||
+	    st->leg->count > st->leg->answered + 1u)
+		return;
+	would += plan_due_ms(st, e, code) - st->now;
+	if (e->verb == SMTP_DOT || (e->marks & MARK_LAST) != 0)
+		would += upload_would_ms(st);
+	s->counts.would_ms = step_earlier(would, s->plan.session_cap_ms);
 }
 
 /* No reply may overtake another: all in front are due no later. */
@@ -114,9 +123,9 @@ reply_pull(struct leg *leg, uint32_t due)
 	unsigned i;
 
 	for (i = 0; i < leg->answered; i++) {
-		struct pending *e = entry(leg, i);
+		struct pending *e = queue_entry(leg, i);
 
-		e->time_ms = lesser(e->time_ms, due);
+		e->time_ms = step_earlier(e->time_ms, due);
 	}
 }
 
@@ -127,13 +136,17 @@ reply_hurry(struct step *st)
 }
 
 static void
-count_reply(struct session *s, struct leg *leg, const struct pending *e,
-	    uint16_t code)
+count_reply(struct step *st, const struct pending *e, uint16_t code)
 {
+	struct session *s = st->s;
+	struct leg *leg = st->leg;
 	bool ok = code < 400;
 
 	if (!ok)
 		s->counts.errors++;
+	if (e->verb == SMTP_RCPT && !ok &&
+	    smtp_reply_is_unknown_user(&leg->reply))
+		s->counts.unknown_users++;
 	if (e->verb == SMTP_RCPT && ok) {
 		s->counts.recipients++;
 		leg->rcpts++;
@@ -146,19 +159,23 @@ count_reply(struct session *s, struct leg *leg, const struct pending *e,
 		s->counts.messages += ok;
 		s->counts.messages_refused += !ok;
 	}
+	if (st->site->counts_matter && e->verb != SMTP_GREETING)
+		st->o->want_plan = true;
 }
 
 /* What the answer says about how the client's stream goes on. */
 static void
-steer_client(struct leg *leg, struct pending *e, uint16_t code)
+steer_client(struct step *st, struct pending *e, uint16_t code)
 {
-	struct smtp_client *c = &leg->client;
+	struct smtp_client *c = &st->leg->client;
 
 	if (smtp_verb_arms((enum smtp_verb)e->verb) != SMTP_WAIT)
 		return;
 	c->mode = SMTP_COMMANDS;
-	if (e->verb == SMTP_DATA && code / 100 == 3)
+	if (e->verb == SMTP_DATA && code / 100 == 3) {
 		smtp_client_payload(c);
+		upload_begin(st);
+	}
 	if ((e->verb == SMTP_AUTH || e->verb == SMTP_AUTH_LINE) && code == 334)
 		c->mode = SMTP_AUTH_TEXT;
 	if (e->verb == SMTP_STARTTLS && code == 220)
@@ -171,9 +188,16 @@ answer(struct step *st, struct pending *e, uint16_t code)
 {
 	struct leg *leg = st->leg;
 	uint32_t due = due_ms(st, e, code);
+	struct session_note note = {.at_ms = st->now,
+				    .due_ms = due,
+				    .code = code,
+				    .verb = e->verb,
+				    .marks = e->marks};
 
-	count_reply(st->s, leg, e, code);
-	steer_client(leg, e, code);
+	queue_note(st, &note);
+	note_would(st, e, code);
+	count_reply(st, e, code);
+	steer_client(st, e, code);
 	e->time_ms = due;
 	e->len = (uint16_t)leg->partial; /* HELD_CAP bounds it */
 	leg->partial = 0;
@@ -197,11 +221,11 @@ unasked(struct step *st, uint16_t code)
 	}
 	/* The MTA took an odd form of the dot for the end; so do we, unless it
 	 * has got more bytes since. */
-	if (!smtp_client_at_odd_dot(&leg->client))
+	if (!smtp_client_at_odd_dot(&leg->client) || queue_is_full(leg))
 		return relay_lost(st);
 	leg->client.mode = SMTP_COMMANDS;
-	reply_expect(st, SMTP_DOT, 0);
-	return answer(st, entry(leg, leg->answered), code);
+	queue_expect(st, SMTP_DOT, 0);
+	return answer(st, queue_entry(leg, leg->answered), code);
 }
 
 /* RFC draft-hall-prdr: 353, then one reply a recipient, then the last. */
@@ -249,7 +273,7 @@ is_delayable(const struct step *st)
 		return false;
 	if (e->verb == SMTP_GREETING)
 		return true; /* its code decides; see greet_greeted() */
-	if (st->s->is_spent || (e->marks & MARK_NO_DELAY) != 0)
+	if (!place_may_delay(st->s) || (e->marks & MARK_NO_DELAY) != 0)
 		return false;
 	return smtp_verb_delay((enum smtp_verb)e->verb) != SMTP_DELAY_NONE &&
 	       (plan->reply_ms > 0 || plan->error_ms > 0);
@@ -304,7 +328,7 @@ let_go(struct step *st, const struct pending *e)
 static struct pace
 oldest_pace(const struct step *st)
 {
-	const struct leg *leg = st->leg;
+	struct leg *leg = st->leg;
 	const struct pending *e = oldest(leg);
 	struct pace p = {.start_ms = leg->drip_ms,
 			 .due_ms = e->time_ms,
@@ -322,7 +346,7 @@ begin_drip(struct step *st)
 {
 	struct leg *leg = st->leg;
 	const struct pending *e = oldest(leg);
-	uint32_t drip = lesser(st->s->plan.drip_ms, e->time_ms - st->now);
+	uint32_t drip = step_earlier(st->s->plan.drip_ms, e->time_ms - st->now);
 
 	leg->drip_len = e->len;
 	leg->drip_ms = e->time_ms - drip;
@@ -332,7 +356,7 @@ static void
 drip(struct step *st)
 {
 	struct leg *leg = st->leg;
-	struct pending *e = entry(leg, 0);
+	struct pending *e = queue_entry(leg, 0);
 	struct pace p;
 	uint32_t out;
 
@@ -344,7 +368,7 @@ drip(struct step *st)
 	if (p.len <= out)
 		return;
 	if (e->verb == SMTP_GREETING)
-		greet_finish_teaser(st);
+		teaser_finish(st);
 	release(st, p.len - out);
 	e->len = (uint16_t)(leg->drip_len - p.len);
 }
@@ -356,7 +380,7 @@ mark_held(struct leg *leg)
 	unsigned i;
 
 	for (i = 0; i < leg->answered; i++)
-		entry(leg, i)->marks |= MARK_HELD;
+		queue_entry(leg, i)->marks |= MARK_HELD;
 }
 
 enum session_phase
@@ -370,12 +394,10 @@ reply_pump(struct step *st)
 		enum session_phase after;
 
 		if (e.verb == SMTP_GREETING)
-			greet_finish_teaser(st);
+			teaser_finish(st);
 		release(st, e.len);
 		leg->drip_len = 0;
-		leg->head = (uint8_t)((leg->head + 1) % SESSION_REPLIES_CAP);
-		leg->answered--;
-		leg->count--;
+		queue_pop(leg);
 		after = let_go(st, &e);
 		if (after != PHASE_COUNT)
 			next = after;
@@ -391,7 +413,7 @@ reply_pump(struct step *st)
 uint32_t
 reply_next(const struct step *st)
 {
-	const struct leg *leg = st->leg;
+	struct leg *leg = st->leg;
 	struct pace p;
 
 	if (leg->answered == 0)
@@ -418,7 +440,7 @@ static enum session_phase
 lose_track(struct step *st)
 {
 	if (!st->leg->greeting_done && st->s->teaser_len > 0)
-		return greet_garbled(st);
+		return refuse_garbled(st);
 	return relay_lost(st);
 }
 
@@ -462,10 +484,8 @@ take_reply(struct step *st, size_t *used)
 		return lose_track(st);
 	next = relieve(st);
 	if (what == SMTP_REPLY_DONE && next == PHASE_COUNT) {
-		uint16_t code = leg->reply.code;
-
+		next = reply_done(st, leg->reply.code);
 		smtp_reply_next(&leg->reply);
-		next = reply_done(st, code);
 	}
 	return next;
 }
@@ -477,7 +497,7 @@ reply_bytes(struct step *st)
 	enum session_phase now = st->s->phase;
 	enum session_phase next;
 
-	while (used < st->ev->len) {
+	while (used < st->ev->len && !queue_has_no_notes(st)) {
 		next = take_reply(st, &used);
 		if (next == PHASE_COUNT || next == PHASE_BANNER ||
 		    next == PHASE_RELAY) {

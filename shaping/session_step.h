@@ -2,9 +2,14 @@
  * What the parts of the session machine share; private to shaping/.
  *
  *   session.c         the table, and what every step ends with
- *   session_greet.c   from the accept to the MTA's greeting, and refusals
+ *   session_greet.c   from the accept to the MTA's greeting
+ *   session_teaser.c  the first line of a greeting, said by us
+ *   session_place.c   the gate: caps and MTA slots
+ *   session_refuse.c  what a client hears that gets no MTA
  *   session_relay.c   commands, payload, the end of a relay
+ *   session_queue.c   commands that wait for their reply
  *   session_reply.c   replies: when each is due, and letting them go
+ *   session_upload.c  payload at the plan's rate
  */
 #ifndef SHAPING_SESSION_STEP_H
 #define SHAPING_SESSION_STEP_H
@@ -30,9 +35,6 @@ session_handler greet_fin;
 session_handler greet_wake;
 session_handler greet_replan;
 session_handler greet_hurry;
-session_handler greet_give_way;
-session_handler gate_granted;
-session_handler gate_wake;
 session_handler dial_connected;
 session_handler dial_failed;
 session_handler dial_wake;
@@ -40,15 +42,10 @@ session_handler banner_bytes;
 session_handler banner_fin;
 session_handler banner_error;
 session_handler banner_wake;
-session_handler refused_bytes;
-session_handler refused_fin;
 
 /* The MTA greeted with `code`; its bytes are held or let go by session_reply.
  */
 enum session_phase greet_greeted(struct step *st, uint16_t code);
-
-/* What the MTA said is no greeting, and a teaser is out: refuses. */
-enum session_phase greet_garbled(struct step *st);
 
 /* When the greeting is due if the MTA is quick. */
 uint32_t greet_due_ms(const struct session *s);
@@ -59,14 +56,102 @@ uint32_t greet_patience_ms(const struct session *s);
 /* Remembers `fresh` bytes as an early segment. */
 void greet_keep_segment(struct session *s, size_t fresh);
 
+/* The last part of the greet delay, in pieces. */
+uint32_t greet_drip_ms(const struct session *s);
+
+/* When to ask for the MTA, so that the greeting is there when it is due. */
+uint32_t greet_dial_ms(const struct step *st);
+
+/* The same for the end of the greet budget. */
+uint32_t greet_budget_ms(const struct step *st);
+
+/* The slot is there: dials. Returns PHASE_DIAL. */
+enum session_phase greet_dial(struct step *st);
+
+/* session_teaser.c */
+
+/* A plan that has a teaser starts one, if the greeting is still far. */
+void teaser_start(struct step *st);
+
 /* Says what is out of the teaser by now. */
-void greet_say_teaser(struct step *st);
+void teaser_say(struct step *st);
 
 /* Says what is left of the teaser, at once. */
-void greet_finish_teaser(struct step *st);
+void teaser_finish(struct step *st);
+
+/* Says it, and the 220 line of ours that ends the greeting. */
+void teaser_end(struct step *st);
 
 /* When the next piece of the teaser goes; UINT32_MAX: none is left. */
-uint32_t greet_teaser_next(const struct step *st);
+uint32_t teaser_next(const struct step *st);
+
+/* session_place.c */
+session_handler place_caps;
+session_handler place_moved;
+session_handler gate_granted;
+session_handler gate_denied;
+session_handler gate_wake;
+
+/* True if the plan delays anything behind the greeting. */
+bool place_is_throttled(const struct session *s);
+
+/* True if it may: there is a slot of the share, and budget. */
+bool place_may_delay(const struct session *s);
+
+/* The first claim of the caps, when the session is opened. */
+void place_open(struct step *st);
+
+/* Time to ask for the MTA: a slot first, unless we have one from before. */
+enum session_phase place_ask(struct step *st);
+
+/* The plan is another one, or its delays are over: puts the claims right. */
+void place_replan(struct step *st, const struct plan *old);
+
+/* Asks for the share, if the session became throttled and is not in it. */
+void place_move(struct step *st);
+
+/* Gives back the caps of the class, or the place in their queue. */
+void place_give_caps(struct step *st);
+
+/* Gives back the slot, or the place in its queue. */
+void place_leave(struct step *st);
+
+/* session_refuse.c */
+session_handler refuse_way;
+session_handler refused_bytes;
+session_handler refused_fin;
+
+/* No MTA for this client: 421, at once or for its first command. */
+enum session_phase refuse(struct step *st, enum session_reason reason);
+
+/* What the MTA said is no greeting, and a teaser is out: refuses. */
+enum session_phase refuse_garbled(struct step *st);
+
+/* Bytes of the client that came early are not worth keeping any more. */
+void refuse_early(struct step *st);
+
+/* session_upload.c */
+
+/* True while payload passes at the plan's rate. */
+bool upload_is_slowed(const struct step *st);
+
+/* Bytes of payload that may pass now; SIZE_MAX: all. */
+size_t upload_room(const struct step *st);
+
+/* n bytes of payload have passed. */
+void upload_spend(struct step *st, size_t n);
+
+/* Payload begins. */
+void upload_begin(struct step *st);
+
+/* When there is room again; UINT32_MAX: there is. */
+uint32_t upload_next(const struct step *st);
+
+/* What a plan in shadow would have added to the upload that ends now. */
+uint32_t upload_would_ms(const struct step *st);
+
+/* Orders the size of the kernel's buffer, if it has to change. */
+void upload_set_buffer(struct step *st);
 
 /* session_relay.c */
 session_handler relay_bytes;
@@ -78,6 +163,8 @@ session_handler relay_hurry;
 session_handler blind_bytes;
 session_handler blind_fin;
 session_handler blind_wake;
+session_handler blind_replan;
+session_handler blind_hurry;
 session_handler linger_bytes;
 session_handler linger_fin;
 session_handler closing_flushed;
@@ -91,10 +178,30 @@ bool relay_is_waiting(const struct step *st);
 /* Nothing can be followed any more: lets all go. Returns PHASE_BLIND. */
 enum session_phase relay_lost(struct step *st);
 
-/* session_reply.c */
+/* session_queue.c */
 
-/* Queues a command; asked now. */
-void reply_expect(struct step *st, enum smtp_verb verb, uint8_t marks);
+/* The entry i of the commands that wait, 0 the oldest. */
+struct pending *queue_entry(struct leg *leg, unsigned i);
+
+/* True if there is no room for another command. */
+bool queue_is_full(const struct leg *leg);
+
+/* Takes the ring into use, asks for one, or gives it back. */
+void queue_settle(struct step *st);
+
+/* Queues a command; asked now. There must be room. */
+void queue_expect(struct step *st, enum smtp_verb verb, uint8_t marks);
+
+/* The oldest entry, which is answered, leaves. */
+void queue_pop(struct leg *leg);
+
+/* Notes a command or a reply for the journal. */
+void queue_note(struct step *st, const struct session_note *note);
+
+/* True if a step should end here, to be gone on with: the notes are full. */
+bool queue_has_no_notes(const struct step *st);
+
+/* session_reply.c */
 
 /*
  * Reads the MTA's bytes of a BYTES event; all are used. Returns the next
@@ -118,7 +225,7 @@ uint32_t reply_next(const struct step *st);
 void reply_release_all(struct step *st);
 
 /* Bytes of the MTA's stream that are held. */
-uint32_t reply_held(const struct leg *leg);
+uint32_t reply_held(struct leg *leg);
 
 #define MARK_LAST 1	/* BDAT ... LAST */
 #define MARK_NO_DELAY 2 /* a callback: see plan P4 */
@@ -136,6 +243,13 @@ void step_reason(struct step *st, enum session_reason reason);
 
 /* Adds text of ours towards a side. */
 void step_say(struct step *st, enum side to, const char *text, size_t len);
+
+/* The earlier of two moments. */
+static inline uint32_t
+step_earlier(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
 
 /* The MTA is not needed any more: its connection and slot go back now. What
  * was released of its words still reaches the client. */

@@ -8,7 +8,12 @@
 
 #include "tarry/smtp.h"
 
-enum column { COLUMN_CODE = 0, COLUMN_MARK = 3, COLUMN_TEXT = 4 };
+enum column {
+	COLUMN_CODE = 0,
+	COLUMN_MARK = 3,
+	COLUMN_TEXT = 4,
+	COLUMN_REST = 8 /* behind what is kept */
+};
 
 /* One byte of the first four columns. False: not a reply. */
 static bool
@@ -27,10 +32,19 @@ take_head(struct smtp_reply *r, uint8_t byte)
 		if (byte != '-' && byte != ' ' && byte != '\r' && byte != '\n')
 			return false;
 		r->more = byte == '-';
+		memset(r->head, 0, sizeof(r->head));
 		r->code = r->line_code;
 	}
 	r->at++;
 	return true;
+}
+
+/* A byte of what follows the code. */
+static void
+keep_text(struct smtp_reply *r, uint8_t byte)
+{
+	r->head[r->at - COLUMN_TEXT] = (char)byte;
+	r->at++;
 }
 
 /* One byte at `bytes`, or all of the text up to its LF. */
@@ -44,6 +58,11 @@ take_some(struct smtp_reply *r, const uint8_t *bytes, size_t len, bool *is_line)
 		if (!take_head(r, bytes[0]))
 			return 0;
 		*is_line = r->at == COLUMN_TEXT && bytes[0] == '\n';
+		return 1;
+	}
+	if (r->at < COLUMN_REST) {
+		keep_text(r, bytes[0]);
+		*is_line = bytes[0] == '\n';
 		return 1;
 	}
 	lf = memchr(bytes, '\n', len);
@@ -71,6 +90,16 @@ smtp_reply_read(struct smtp_reply *r, const uint8_t *bytes, size_t len,
 			return SMTP_REPLY_DONE;
 	}
 	return SMTP_REPLY_MORE;
+}
+
+bool
+smtp_reply_is_unknown_user(const struct smtp_reply *r)
+{
+	bool has_status = r->head[0] == '5' && r->head[1] == '.';
+
+	if (has_status)
+		return r->head[2] == '1' && r->head[3] == '.';
+	return r->code == 550 || r->code == 551 || r->code == 553;
 }
 
 void

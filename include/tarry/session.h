@@ -58,7 +58,9 @@ enum client_address {
 #define SESSION_SEGMENTS_CAP 8
 /* A stream never holds more than this unreleased; then it is let go. */
 #define SESSION_HELD_CAP 8192
-/* Commands sent to the MTA and not yet answered towards the client. */
+/* Commands sent to the MTA and not yet answered towards the client: so many
+ * in the leg itself, and in the ring that the shell lends it. */
+#define SESSION_REPLIES_FEW 8
 #define SESSION_REPLIES_CAP 64
 #define SESSION_SAY_CAP 600
 #define SESSION_NAME_CAP 255
@@ -72,6 +74,9 @@ enum client_address {
 #define SESSION_REDIAL_MS 1000
 #define SESSION_CLOSING_MS 60000
 #define SESSION_MTA_FIN_MS 2000
+/* Behind STARTTLS so many bytes pass before an upload is slowed (design, 5.9):
+ * nothing within a handshake waits. */
+#define SESSION_TLS_FREE 16384
 
 /* What all sessions of a worker share; may change between two steps. */
 struct site {
@@ -81,10 +86,12 @@ struct site {
 	uint32_t lead_ms; /* rolling p99 of dial to 220 */
 	uint32_t connect_timeout_ms;
 	uint32_t drip_gap_ms; /* least time between two pieces, > 0 */
-	bool pipeconnect; /* the MTA offers PIPECONNECT: early talk is fair */
+	bool pipeconnect;   /* the MTA offers PIPECONNECT: early talk is fair */
+	bool counts_matter; /* rules test session.*: plan again as they grow */
 };
 
-enum slot_state { SLOT_NONE, SLOT_ASKED, SLOT_HELD };
+/* A place of the gate: an MTA slot, or the caps of the plan's class. */
+enum place_state { PLACE_NONE, PLACE_ASKED, PLACE_HELD };
 
 /* What is counted of a session, for its log line and the metrics. */
 struct session_counts {
@@ -98,10 +105,13 @@ struct session_counts {
 	uint32_t messages_refused;
 	uint32_t recipients;
 	uint32_t recipients_refused;
-	uint32_t errors; /* 4xx and 5xx replies of any kind */
+	uint32_t unknown_users; /* refused, because there is no such user */
+	uint32_t errors;	/* 4xx and 5xx replies of any kind */
 	uint32_t dials;
 	uint32_t proxy_headers; /* said to the MTA */
-	bool own_greeting;	/* our 220 ended a teaser */
+	uint32_t caps_ms;	/* waited for a place under the class's caps */
+	uint32_t would_ms; /* delay that a plan in shadow would have added */
+	bool own_greeting; /* our 220 ended a teaser */
 	bool own_421;
 };
 
@@ -114,7 +124,10 @@ struct session {
 	struct session_counts counts;
 	enum session_phase phase;
 	enum session_reason reason; /* the first cause wins */
-	enum slot_state slot;
+	uint8_t slot;		    /* enum place_state; an MTA slot */
+	uint8_t slot_asked;	    /* enum slot_wish; which one */
+	uint8_t caps;		    /* enum place_state; those of the class */
+	bool is_in_share; /* the slot is one of the throttled ones' share */
 	/* From here on times are ms since opened_ms. */
 	uint32_t dial_ms;  /* when to ask for a slot */
 	uint32_t phase_ms; /* when the phase began; GATE: when it ends */
@@ -123,6 +136,8 @@ struct session {
 	uint32_t hold_end_ms; /* when that ends by itself */
 	uint32_t asked_ms;    /* when the slot was asked for */
 	uint32_t done_ms;     /* since when only the MTA's FIN is missing */
+	uint32_t paid_ms;     /* the upload has used its rate up to then */
+	uint32_t tls_bytes;   /* of the client since STARTTLS, up to the free */
 	uint32_t unused;      /* client bytes not yet used */
 	uint16_t teaser_said; /* bytes of the teaser that are out */
 	uint16_t teaser_len;  /* 0: no teaser */
@@ -140,6 +155,8 @@ struct session {
 	bool has_quit;	   /* QUIT was answered */
 	bool is_opaque;	   /* TLS: bytes are only counted */
 	bool is_lost;	   /* the observer lost track */
+	bool is_paced;	   /* the upload waits for its rate, or may */
+	bool is_small;	   /* the receive buffer was made small */
 	uint8_t last_verb; /* enum smtp_verb */
 };
 
@@ -168,7 +185,11 @@ struct leg {
 	bool rcpt_seen;
 	bool callback; /* null sender and more than one RCPT: no delays */
 	bool greeting_done;
-	struct pending pending[SESSION_REPLIES_CAP];
+	bool is_in_ring;
+	struct pending few[SESSION_REPLIES_FEW];
+	/* Lent by the shell on orders.want_ring: SESSION_REPLIES_CAP entries,
+	 * or NULL. Set between two steps, taken back on orders.give_ring. */
+	struct pending *ring;
 };
 
 enum event_kind {
@@ -242,6 +263,8 @@ struct orders {
 	bool want_flushed; /* EVENT_FLUSHED once nothing is left
 			      to be written to the client */
 	bool want_plan;	   /* EVENT_REPLAN, please */
+	bool want_ring;	   /* set leg->ring, if there is one */
+	bool give_ring;	   /* leg->ring is not used any more, and NULL */
 	/* States, said anew with each step. */
 	bool feed[SIDE_COUNT];	 /* unused bytes are wanted */
 	bool read[SIDE_COUNT];	 /* socket reads are wanted */

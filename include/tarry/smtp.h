@@ -97,7 +97,8 @@ struct smtp_reply {
 	uint16_t code; /* of the first line; 0 while unknown */
 	uint16_t line_code;
 	uint32_t len; /* bytes of the reply so far */
-	uint8_t at;   /* column, 4 and more are alike */
+	uint8_t at;   /* column, 8 and more are alike */
+	char head[4]; /* what follows the code: an enhanced status, or not */
 	bool more;    /* the line says that another follows */
 };
 
@@ -114,6 +115,12 @@ enum smtp_reply_event {
 enum smtp_reply_event smtp_reply_read(struct smtp_reply *r,
 				      const uint8_t *bytes, size_t len,
 				      size_t *used);
+
+/*
+ * True if a whole refusal of a RCPT says that there is no such user: an
+ * enhanced status 5.1.x (RFC 3463 3.2), or 550, 551, 553 without any.
+ */
+bool smtp_reply_is_unknown_user(const struct smtp_reply *r);
 
 /* Makes ready for the next reply. */
 void smtp_reply_next(struct smtp_reply *r);

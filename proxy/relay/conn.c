@@ -140,15 +140,29 @@ apply_slot(struct conn *c, const struct orders *o)
 {
 	struct worker *w = c->worker;
 
-	if (o->claim_slot != SLOT_NO_WISH) {
+	if (o->give_slot) {
+		leave_gate(c);
+		c->pending &= ~(bit(EVENT_GRANTED, SIDE_CLIENT) |
+				bit(EVENT_DENIED, SIDE_CLIENT));
+	}
+	if (o->claim_caps == CAPS_WAIT)
+		conn_event(c, EVENT_CAPS, SIDE_CLIENT);
+	switch (o->claim_slot) {
+	case SLOT_NO_WISH:
+		break;
+	case SLOT_ANY:
+	case SLOT_SHARE:
 		if (gate_ask(w->options.gate, &c->waiter, w->options.id))
 			conn_event(c, EVENT_GRANTED, SIDE_CLIENT);
 		else
 			set_waiting(c, true);
-	}
-	if (o->give_slot) {
-		leave_gate(c);
-		c->pending &= ~bit(EVENT_GRANTED, SIDE_CLIENT);
+		break;
+	case SLOT_RESERVE:
+		conn_event(c, EVENT_DENIED, SIDE_CLIENT);
+		break;
+	case SLOT_INTO_SHARE:
+		conn_event(c, EVENT_GRANTED, SIDE_CLIENT);
+		break;
 	}
 }
 

@@ -34,6 +34,7 @@ static struct plan
 take_plan(struct input *in)
 {
 	struct plan p;
+	uint8_t more;
 
 	memset(&p, 0, sizeof(p));
 	p.greet_ms = (uint16_t)(take(in) * 100);
@@ -45,7 +46,12 @@ take_plan(struct input *in)
 	p.patience_ms = (uint16_t)(take(in) * 40);
 	p.session_cap_ms = take(in) * 1000u;
 	p.class_id = take(in) & 1 ? 0 : PLAN_CLASS_PASS;
-	p.teaser = (take(in) & 1) != 0;
+	more = take(in);
+	p.teaser = (more & 1) != 0;
+	p.is_shadow = (more & 6) == 6;
+	p.caps[0] = (more & 8) != 0;
+	p.rank = more >> 6;
+	p.data_rate = (more & 48) != 0 ? PLAN_DATA_RATE_MIN * (more >> 4) : 0;
 	return p;
 }
 
@@ -89,8 +95,14 @@ pass_time(uint8_t arg)
 static void
 shell(uint8_t arg)
 {
-	if (w.is_asking && (arg & 1) != 0)
+	bool at_once = w.asking == SLOT_RESERVE || w.asking == SLOT_INTO_SHARE;
+
+	if (w.wants_caps && (arg & 8) != 0)
+		world_event(&w, EVENT_CAPS, SIDE_CLIENT, NULL);
+	if (w.asking != SLOT_NO_WISH && (arg & 1) != 0)
 		world_event(&w, EVENT_GRANTED, SIDE_MTA, NULL);
+	else if (at_once)
+		world_event(&w, EVENT_DENIED, SIDE_MTA, NULL);
 	if (w.is_dialling && (arg & 2) != 0)
 		world_event(&w, EVENT_MTA_CONNECTED, SIDE_MTA, NULL);
 	else if (w.is_dialling && (arg & 4) != 0)

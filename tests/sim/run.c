@@ -236,6 +236,31 @@ mta_acts(struct run *r)
 		send_end(r, SIDE_MTA, false);
 }
 
+/* The gate's answers: some at once, some later, caps perhaps never. */
+static void
+gate_acts(struct run *r)
+{
+	struct world *w = &r->w;
+
+	if (w->asking == SLOT_RESERVE || w->asking == SLOT_INTO_SHARE) {
+		bool yes = run_draw(r, 2) != 0;
+
+		r->is_reserve |= yes && w->asking == SLOT_RESERVE;
+		world_event(w, yes ? EVENT_GRANTED : EVENT_DENIED, SIDE_CLIENT,
+			    NULL);
+	}
+	if (w->wants_caps && r->caps_ms == 0)
+		r->caps_ms = run_draw(r, 3) == 0
+				 ? UINT64_MAX
+				 : w->now_ms + run_draw(r, 30000);
+	if (!w->wants_caps)
+		r->caps_ms = 0;
+	if (w->asking != SLOT_NO_WISH && r->grant_ms == 0)
+		r->grant_ms = w->now_ms + run_draw(r, r->plot.lag_ms + 1);
+	if (w->asking == SLOT_NO_WISH)
+		r->grant_ms = 0;
+}
+
 /* The shell's own answers to orders: grants, connections, plans. */
 static void
 shell_acts(struct run *r)
@@ -251,12 +276,9 @@ shell_acts(struct run *r)
 		world_event(w, EVENT_REPLAN, SIDE_CLIENT, &r->plot.plan_again);
 	if (w->wants_flushed)
 		world_event(w, EVENT_FLUSHED, SIDE_CLIENT, NULL);
-	if (w->is_asking && r->grant_ms == 0)
-		r->grant_ms = w->now_ms + run_draw(r, r->plot.lag_ms + 1);
+	gate_acts(r);
 	if (w->is_dialling && r->connect_ms == 0)
 		r->connect_ms = w->now_ms + run_draw(r, r->plot.lag_ms + 1);
-	if (!w->is_asking)
-		r->grant_ms = 0;
 	if (!w->is_dialling)
 		r->connect_ms = 0;
 }
@@ -335,6 +357,8 @@ next_moment(const struct run *r)
 	at = sooner(at, wire_next(r, SIDE_MTA));
 	if (r->grant_ms > 0)
 		at = sooner(at, r->grant_ms);
+	if (r->caps_ms > 0)
+		at = sooner(at, r->caps_ms);
 	if (r->connect_ms > 0)
 		at = sooner(at, r->connect_ms);
 	if (r->plot.leaves_ms > 0 && !r->wire[SIDE_CLIENT].is_dead)
@@ -352,6 +376,11 @@ moment(struct run *r)
 	if (r->grant_ms > 0 && r->grant_ms <= now) {
 		r->grant_ms = 0;
 		world_event(&r->w, EVENT_GRANTED, SIDE_MTA, NULL);
+	} else if (r->caps_ms > 0 && r->caps_ms <= now) {
+		if (r->caps_granted_ms == 0)
+			r->caps_granted_ms = now;
+		r->caps_ms = 0;
+		world_event(&r->w, EVENT_CAPS, SIDE_CLIENT, NULL);
 	} else if (r->connect_ms > 0 && r->connect_ms <= now) {
 		connect_or_not(r);
 	} else if (wire_next(r, SIDE_CLIENT) <= now) {
@@ -386,7 +415,9 @@ begin(struct run *r, uint64_t seed, const struct run_plot *plot)
 	r->client_done = r->is_callback = false;
 	r->disturbed_ms = UINT64_MAX;
 	r->rcpts = 0;
-	r->connect_ms = r->grant_ms = 0;
+	r->connect_ms = r->grant_ms = r->caps_ms = r->caps_granted_ms = 0;
+	r->is_reserve = false;
+	r->w.has_rings = run_draw(r, 4) != 0;
 	r->heard = 0;
 	r->dials_seen = 0;
 	for (i = 0; i < SIDE_COUNT; i++) {
@@ -418,6 +449,9 @@ run_play(struct run *r, const struct site *site, uint64_t seed,
 		mta_acts(r);
 		client_acts(r);
 		shell_acts(r);
+		/* What that let go is heard now, not at the next deadline. */
+		mta_acts(r);
+		client_acts(r);
 		if (r->w.has_ended)
 			break;
 		at = next_moment(r);

@@ -82,7 +82,10 @@ struct run {
 	unsigned rcpts;
 	uint64_t connect_ms;
 	uint64_t grant_ms;
-	size_t heard; /* bytes that the model has got */
+	uint64_t caps_ms; /* when the caps have room; UINT64_MAX: never */
+	uint64_t caps_granted_ms; /* the first time; 0: not */
+	bool is_reserve; /* no share, a slot of the reserve: no delays */
+	size_t heard;	 /* bytes that the model has got */
 	int dials_seen;
 	/* The first FIN, reset, hurry or other plan; UINT64_MAX: none. From
 	 * then on only the upper bounds hold. */

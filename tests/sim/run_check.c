@@ -50,6 +50,8 @@ greet_due(const struct run *r)
 {
 	const struct plan *plan = &r->plot.plan;
 
+	if (plan->is_shadow)
+		return r->w.s.opened_ms;
 	return r->w.s.opened_ms + least(plan->greet_ms, plan->reply_cap_ms);
 }
 
@@ -65,8 +67,10 @@ static uint64_t
 own_due(const struct run *r, const struct run_reply *reply)
 {
 	const struct plan *plan = &r->plot.plan;
-	uint64_t due = reply->ready_ms + wanted_delay(plan, reply);
+	uint64_t due = reply->ready_ms;
 
+	if (!plan->is_shadow && !r->is_reserve)
+		due += wanted_delay(plan, reply);
 	if (reply->verb == SMTP_GREETING)
 		due = reply->code == 220 ? greet_due(r) : reply->ready_ms;
 	due = least(due, reply->asked_ms + plan->reply_cap_ms);
@@ -141,14 +145,31 @@ check_times(const struct run *r)
 	}
 }
 
+static bool
+has_caps(const struct plan *plan)
+{
+	return !plan->is_shadow && plan->caps[0] > 0;
+}
+
+/* When the slot is asked for: at its time, and not before the caps have room
+ * or the greet budget is over. */
 static void
 check_claim(const struct run *r)
 {
+	const struct plan *plan = &r->plot.plan;
+	uint64_t opened = r->w.s.opened_ms;
 	uint64_t due = greet_due(r);
-	uint64_t drip = least(r->plot.plan.drip_ms, due - r->w.s.opened_ms);
-	uint64_t early = r->w.site.lead_ms + drip;
-	uint64_t at = most(r->w.s.opened_ms, due - least(due, early));
+	uint64_t drip = least(plan->drip_ms, due - opened);
+	uint64_t at = most(opened, due - least(due, r->w.site.lead_ms + drip));
+	uint64_t end = opened + plan->reply_cap_ms;
+	uint64_t last;
 
+	drip = least(plan->drip_ms, plan->reply_cap_ms);
+	last = most(opened, end - least(end, r->w.site.lead_ms + drip));
+	if (has_caps(plan) && last > opened)
+		at = most(at, r->caps_granted_ms > 0
+				  ? least(last, r->caps_granted_ms)
+				  : last);
 	if (r->w.claims > 0 && at < r->disturbed_ms && r->w.claim_ms != at)
 		world_breach("the slot was not asked for at its time");
 }
@@ -200,6 +221,12 @@ check_complete(const struct run *r)
 	const struct plan *plan = &p->plan;
 	const struct plan *again = &p->plan_again;
 
+	if (r->w.reason == REASON_DEFERRED) {
+		if (plan->class_id != PLAN_CLASS_DEFER &&
+		    again->class_id != PLAN_CLASS_DEFER)
+			world_breach("deferred by no rule");
+		return;
+	}
 	if (r->w.reason == REASON_FULL || r->w.reason == REASON_MTA_REFUSED ||
 	    (r->w.reason == REASON_MTA_UNREACHABLE && r->w.dials > 0) ||
 	    r->w.dials > 1 || p->leaves_ms > 0 || p->closes_at >= 0 ||

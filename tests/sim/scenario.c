@@ -43,7 +43,7 @@ scene_open(struct plan plan)
 static void
 grant(void)
 {
-	if (scene.s.slot == SLOT_ASKED)
+	if (scene.s.slot == PLACE_ASKED)
 		world_event(&scene, EVENT_GRANTED, SIDE_MTA, NULL);
 	assert_true(scene.is_dialling);
 }

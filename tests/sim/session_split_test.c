@@ -54,6 +54,13 @@ draw_plan(struct run *r)
 	p.patience_ms = one_of(r, patience, 4);
 	p.session_cap_ms = run_draw(r, 4) ? 120000 : 6000;
 	p.class_id = run_draw(r, 2) ? 0 : PLAN_CLASS_PASS;
+	if (run_draw(r, 20) == 0)
+		p.class_id = PLAN_CLASS_DEFER;
+	p.rank = (uint8_t)run_draw(r, 4);
+	p.caps[0] = run_draw(r, 4) == 0;
+	p.is_shadow = run_draw(r, 8) == 0;
+	if (run_draw(r, 4) == 0)
+		p.data_rate = PLAN_DATA_RATE_MIN << run_draw(r, 5);
 	p.rule_id = PLAN_NO_RULE;
 	p.teaser = run_draw(r, 2) != 0;
 	return p;
@@ -111,16 +118,19 @@ draw_plot(uint64_t seed, struct run_plot *p, struct site *site)
 	site->connect_timeout_ms = 10000;
 	site->drip_gap_ms = 200;
 	site->pipeconnect = run_draw(r, 4) == 0;
+	site->counts_matter = run_draw(r, 4) == 0;
 }
 
 static void
 tell_plan(const char *name, const struct plan *p)
 {
 	print_message("  %s: greet %u reply %u error %u drip %u caps %u/%u "
-		      "patience %u session %u teaser %d\n",
+		      "patience %u session %u teaser %d rate %u cap %u "
+		      "shadow %d rank %u class %x\n",
 		      name, p->greet_ms, p->reply_ms, p->error_ms, p->drip_ms,
 		      p->reply_cap_ms, p->data_reply_cap_ms, p->patience_ms,
-		      p->session_cap_ms, p->teaser);
+		      p->session_cap_ms, p->teaser, p->data_rate, p->caps[0],
+		      p->is_shadow, p->rank, p->class_id);
 }
 
 static void

@@ -86,12 +86,64 @@ dial(struct world *w)
 		world_breach("dials twice");
 	if (w->in[SIDE_MTA].gone > w->in[SIDE_MTA].dropped)
 		world_breach("dials again behind a greeting");
-	if (w->claims != w->returns + 1 || w->is_asking)
+	if (w->claims != w->returns + 1 || w->asking == SLOT_ANY ||
+	    w->asking == SLOT_SHARE)
 		world_breach("dials without a slot");
 	memset(&w->leg_memory, 0, sizeof(w->leg_memory));
 	w->leg = &w->leg_memory;
 	w->is_dialling = true;
 	w->dials++;
+}
+
+static void
+give(struct world *w, const struct orders *o)
+{
+	if (o->give_slot) {
+		w->returns++;
+		w->asking = SLOT_NO_WISH;
+		if (w->returns > w->claims)
+			world_breach("gives back a slot it has not");
+	}
+	if (o->give_caps) {
+		if (!w->has_caps && !w->wants_caps)
+			world_breach("gives back caps it has not");
+		w->has_caps = w->wants_caps = false;
+	}
+}
+
+static void
+claim(struct world *w, const struct orders *o)
+{
+	bool is_change =
+	    o->claim_slot == SLOT_INTO_SHARE || o->claim_slot == SLOT_RESERVE;
+
+	if (o->claim_caps != CAPS_NO_WISH) {
+		if (w->has_caps || w->wants_caps)
+			world_breach("claims caps twice");
+		w->wants_caps = o->claim_caps == CAPS_WAIT;
+		w->has_caps = o->claim_caps == CAPS_TRY;
+	}
+	if (o->claim_slot == SLOT_NO_WISH)
+		return;
+	if (is_change && w->claims != w->returns + 1)
+		world_breach("changes a slot it has not");
+	if (!is_change && w->claims != w->returns)
+		world_breach("claims a second slot");
+	if (!is_change && w->claims++ == 0)
+		w->claim_ms = w->now_ms;
+	w->asking = o->claim_slot;
+}
+
+static void
+settle_ring(struct world *w, const struct orders *o)
+{
+	if (o->want_ring && w->has_rings && w->leg != NULL) {
+		if (w->leg->ring != NULL)
+			world_breach("wants a second ring");
+		w->leg->ring = w->ring;
+	}
+	if (o->give_ring && w->leg != NULL && w->leg->ring != NULL)
+		world_breach("gives back a ring and keeps it");
 }
 
 static void
@@ -101,21 +153,11 @@ apply_places(struct world *w)
 
 	if (o->hang_up)
 		hang_up(w);
-	if (o->claim_slot != SLOT_NO_WISH) {
-		if (w->claims != w->returns)
-			world_breach("claims a second slot");
-		if (w->claims++ == 0)
-			w->claim_ms = w->now_ms;
-		w->is_asking = true;
-	}
-	if (o->give_slot) {
-		w->returns++;
-		w->is_asking = false;
-		if (w->returns > w->claims)
-			world_breach("gives back a slot it has not");
-	}
+	give(w, o);
+	claim(w, o);
 	if (o->dial)
 		dial(w);
+	settle_ring(w, o);
 }
 
 static void
@@ -144,6 +186,8 @@ apply(struct world *w)
 	w->reason = o->end;
 	if (w->claims != w->returns)
 		world_breach("ends with a slot");
+	if (w->has_caps || w->wants_caps)
+		world_breach("ends with caps");
 }
 
 static void
@@ -238,8 +282,12 @@ world_event(struct world *w, enum event_kind kind, enum side side,
 		w->is_dialling = false;
 		w->is_connected = true;
 	}
-	if (kind == EVENT_GRANTED)
-		w->is_asking = false;
+	if (kind == EVENT_GRANTED || kind == EVENT_DENIED)
+		w->asking = SLOT_NO_WISH;
+	if (kind == EVENT_CAPS) {
+		w->wants_caps = false;
+		w->has_caps = true;
+	}
 	if (kind == EVENT_MTA_FAILED)
 		w->is_dialling = false;
 	if (kind == EVENT_FLUSHED)
@@ -289,7 +337,9 @@ world_open(struct world *w, const struct site *site, const struct plan *plan,
 	w->leg = NULL;
 	w->now_ms = now_ms;
 	w->claims = w->returns = w->dials = w->hang_ups = 0;
-	w->is_dialling = w->is_asking = w->is_connected = false;
+	w->is_dialling = w->is_connected = false;
+	w->asking = SLOT_NO_WISH;
+	w->has_caps = w->wants_caps = false;
 	w->wants_plan = w->wants_flushed = w->has_ended = false;
 	w->reason = REASON_NONE;
 	for (i = 0; i < SIDE_COUNT; i++) {

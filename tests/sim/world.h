@@ -48,7 +48,11 @@ struct world {
 	int dials;
 	int hang_ups;
 	bool is_dialling;
-	bool is_asking; /* for a slot */
+	enum slot_wish asking; /* not yet answered */
+	bool wants_caps;
+	bool has_caps;
+	bool has_rings; /* there is one to lend */
+	struct pending ring[SESSION_REPLIES_CAP];
 	bool wants_plan;
 	bool wants_flushed;
 	bool is_connected;
