@@ -392,7 +392,8 @@ feeds_client(const struct step *st)
 		return false;
 	if (relay_is_waiting(st))
 		return false;
-	return !queue_is_full(leg);
+	/* A ring may be there at the next look; once, not for ever. */
+	return !queue_is_full(leg) || (st->o->want_ring && st->o->used > 0);
 }
 
 static bool
@@ -521,6 +522,8 @@ session_step(const struct site *site, struct session *s, struct leg *leg,
 	if (ev->kind == EVENT_OPEN)
 		s->opened_ms = now_ms;
 	st.now = (uint32_t)(now_ms - s->opened_ms); /* 49 days are enough */
+	if (leg != NULL)
+		queue_use_ring(leg);
 	note_bytes(&st);
 	spend_budget(&st);
 	next = handler != NULL ? handler(&st) : step_end(&st, REASON_BUG);

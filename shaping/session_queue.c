@@ -26,11 +26,13 @@ queue_is_full(const struct leg *leg)
 	return leg->count >= capacity(leg);
 }
 
-static void
-move_into_ring(struct leg *leg)
+void
+queue_use_ring(struct leg *leg)
 {
 	unsigned i;
 
+	if (leg->ring == NULL || leg->is_in_ring)
+		return;
 	for (i = 0; i < leg->count; i++)
 		leg->ring[i] = *queue_entry(leg, i);
 	leg->head = 0;
@@ -47,8 +49,6 @@ queue_settle(struct step *st)
 		leg->is_in_ring = false;
 		leg->head = 0;
 		st->o->give_ring = true;
-	} else if (leg->ring != NULL && !leg->is_in_ring) {
-		move_into_ring(leg);
 	}
 	st->o->want_ring =
 	    leg->ring == NULL && leg->count >= SESSION_REPLIES_FEW - 1;

@@ -186,7 +186,10 @@ struct pending *queue_entry(struct leg *leg, unsigned i);
 /* True if there is no room for another command. */
 bool queue_is_full(const struct leg *leg);
 
-/* Takes the ring into use, asks for one, or gives it back. */
+/* Moves into the ring, if one was lent. */
+void queue_use_ring(struct leg *leg);
+
+/* Asks for a ring, or gives it back. */
 void queue_settle(struct step *st);
 
 /* Queues a command; asked now. There must be room. */

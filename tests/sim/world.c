@@ -198,6 +198,8 @@ step(struct world *w, const struct event *ev)
 	if (w->has_ended)
 		return;
 	session_step(&w->site, &w->s, w->leg, ev, w->now_ms, &w->o);
+	if (w->on_step != NULL)
+		w->on_step(w);
 	if (ev->kind == EVENT_BYTES) {
 		in = &w->in[ev->side];
 		if (w->o.used > ev->len)

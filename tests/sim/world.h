@@ -61,6 +61,8 @@ struct world {
 	/* Called for each relayed release, before it is put out. */
 	void (*on_release)(struct world *w, enum side from, size_t n);
 	void *on_release_arg;
+	/* Called behind each step. */
+	void (*on_step)(struct world *w);
 };
 
 /* Forgets everything and opens a session at now_ms with this plan. */
