@@ -1,0 +1,51 @@
+# How the tests, their tools and the fuzzers are built. Part of the Makefile.
+
+UNIT := $(patsubst tests/%.c,$(BUILD)/tests/%,\
+	$(wildcard tests/unit/*_test.c tests/sim/*_test.c))
+SIM_LIB := $(filter-out %_test.c,$(wildcard tests/sim/*.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
+
+UNIT_TESTS := $(filter $(BUILD)/tests/unit/%,$(UNIT))
+SIM_TESTS := $(filter $(BUILD)/tests/sim/%,$(UNIT))
+$(UNIT_TESTS): %: %.o $(BUILD)/libtarryd.a $(BUILD)/libsidecar.a \
+		$(BUILD)/libshaping.a
+	$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
+	  -Wl,--end-group $(OUR_LDFLAGS) $(LDFLAGS) \
+	  $(call PKG,--libs,cmocka $(PKGS_tarryd) $(PKGS_tarry-sidecar))
+$(SIM_TESTS): %: %.o $(call OBJ,$(SIM_LIB)) $(BUILD)/libshaping.a
+	$(LINK) $(call PKG,--libs,cmocka)
+
+# Prints the signatures and labels of the SYNs in a capture file.
+$(BUILD)/tests/tools/syn_text: \
+		$(call OBJ,tests/tools/syn_text.c proxy/config/labels.c) \
+		$(BUILD)/libshaping.a
+	$(LINK) $(call PKG,--libs,libpcap)
+tests: $(BUILD)/tests/tools/syn_text
+
+# Load generator and sink of the storms and the figures: raw epoll.
+BENCH := $(BUILD)/tests/bench/storm $(BUILD)/tests/bench/storm_sink
+$(BENCH): $(call OBJ,tests/bench/mix.c)
+	$(LINK)
+$(BUILD)/tests/bench/storm: $(call OBJ,tests/bench/storm.c \
+		tests/bench/storm_client.c)
+$(BUILD)/tests/bench/storm_sink: $(call OBJ,tests/bench/storm_sink.c)
+tests: $(BENCH)
+
+FUZZ_SECONDS ?= 10
+FUZZ_SAN := -fsanitize=fuzzer-no-link,address,undefined
+fuzz: deps-test
+	$(MAKE) BUILD=$(BUILD)-fuzz CC=clang OPT=-O1 SAN='$(FUZZ_SAN)' fuzzers
+	@set -e; for f in $(FUZZERS); do \
+	  c=tests/fuzz/corpus/$${f%_fuzz}; n=$(BUILD)-fuzz/new/$$f; \
+	  echo "== $$f, $(FUZZ_SECONDS) s"; mkdir -p $$n; \
+	  $(BUILD)-fuzz/tests/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) \
+	    -timeout=5 -print_final_stats=0 -verbosity=0 \
+	    -artifact_prefix=$$n/ $$n $$(test -d $$c && echo $$c); done
+fuzzers: $(FUZZERS:%=$(BUILD)/tests/fuzz/%)
+$(FUZZERS:%=$(BUILD)/tests/fuzz/%): %: %.o $(call OBJ,tests/sim/world.c) \
+		$(BUILD)/libtarryd.a \
+		$(BUILD)/libsidecar.a $(BUILD)/libshaping.a
+	$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
+	  -Wl,--end-group -fsanitize=fuzzer,address,undefined \
+	  $(OUR_LDFLAGS) $(LDFLAGS) \
+	  $(call PKG,--libs,$(PKGS_tarryd) $(PKGS_tarry-sidecar))
