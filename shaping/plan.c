@@ -1,131 +1,69 @@
 /*
- * Which plan a session gets: the rules in file order, then the governor.
+ * Which plan a session gets: points, the rules in file order, stress, then
+ * the governor.
  *
- * The governor comes last and looks at figures only, so that no rule, class
- * or later idea can delay a client beyond the budget. Two limits are left to
- * the session, which alone knows the reply: 5 s for the reply to DATA and for
- * a 4xx.
+ * The governor looks at figures only, so that no rule, class or later idea
+ * can delay a client beyond the budget. Two limits are left to the session,
+ * which alone knows the reply: 5 s for the reply to DATA and for a 4xx.
  */
-#include "tarry/policy.h"
+#include "plan_parts.h"
 
-#include <string.h>
-
-static char
-lower(char c)
+/* Points above 0 have a source each. */
+static void
+add_points(struct plan_trace *trace, int32_t points)
 {
-	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+	trace->score += points; /* see POLICY_POINTS_MAX */
+	if (points > 0)
+		trace->sources++;
 }
 
-static bool
-is_same_text(const char *a, const char *b)
+/* The points of the facts, from [score]. */
+static void
+add_facts(struct plan_trace *trace, const struct policy_score *score,
+	  const struct evidence *e)
 {
-	while (*a != '\0' && lower(*a) == lower(*b)) {
-		a++;
-		b++;
-	}
-	return lower(*a) == lower(*b);
+	if (evidence_tells(e, EVIDENCE_EARLY_TALKER) && e->early_talker)
+		add_points(trace, score->early_talker);
 }
 
-static bool
-has_text(const struct policy_condition *c, const char *text)
+static void
+note_held(struct plan_trace *trace, uint32_t place)
 {
-	for (size_t i = 0; i < c->count; i++) {
-		if (is_same_text(c->texts[i], text))
-			return true;
-	}
-	return false;
+	if (trace->held_count < PLAN_TRACE_CAP)
+		trace->held[trace->held_count] = (uint16_t)place;
+	trace->held_count++;
 }
 
-static bool
-has_pattern(const struct policy_condition *c, const struct syn *syn)
-{
-	for (size_t i = 0; i < c->count; i++) {
-		if (signature_pattern_match(&c->patterns[i], syn))
-			return true;
-	}
-	return false;
-}
-
-static bool
-has_net(const struct policy_condition *c, const struct addr *client)
-{
-	for (size_t i = 0; i < c->count; i++) {
-		if (net_has(&c->nets[i], client))
-			return true;
-	}
-	return false;
-}
-
-static bool
-has_number(const struct policy_condition *c, uint32_t value)
-{
-	return value >= c->low && value <= c->high;
-}
-
-/* A present fact whose value says "nothing" is an absent one. */
-static bool
-is_known(const struct evidence *e, enum evidence_kind kind)
-{
-	if (!evidence_has(e, kind))
-		return false;
-	if (kind == EVIDENCE_LABEL)
-		return e->label != NULL;
-	if (kind == EVIDENCE_MSS)
-		return e->syn.mss != SYN_MSS_ABSENT;
-	return true;
-}
-
-static bool
-condition_holds(const struct policy_condition *c, const struct evidence *e)
-{
-	if (!is_known(e, c->kind))
-		return c->is_unknown;
-	switch (c->kind) {
-	case EVIDENCE_NETWORK:
-		return has_net(c, &e->client);
-	case EVIDENCE_SYN:
-	case EVIDENCE_STACK:
-	case EVIDENCE_FAMILY:
-		return has_pattern(c, &e->syn);
-	case EVIDENCE_LABEL:
-		return has_text(c, e->label);
-	case EVIDENCE_MSS:
-		return has_number(c, e->syn.mss);
-	case EVIDENCE_DISTANCE:
-		return has_number(c, signature_distance(&e->syn));
-	case EVIDENCE_EARLY_TALKER:
-		return has_number(c, e->early_talker ? 1 : 0);
-	case EVIDENCE_COUNT:
-		break;
-	}
-	return false;
-}
-
-static bool
-rule_holds(const struct policy_rule *rule, const struct evidence *e)
-{
-	for (size_t i = 0; i < rule->conditions_count; i++) {
-		if (!condition_holds(&rule->conditions[i], e))
-			return false;
-	}
-	return true;
-}
-
-/* The rule that decides, or PLAN_NO_RULE. */
+/* The rule that decides, or PLAN_NO_RULE; the first that would, in *shadow. */
 static uint16_t
 find_rule(const struct policy *policy, const struct evidence *e,
-	  struct plan_trace *trace)
+	  struct plan_trace *trace, uint16_t *shadow)
 {
-	for (size_t i = 0; i < policy->rules_count; i++) {
+	struct candidates c;
+
+	candidates_start(&c, policy, e);
+	trace->rules_tried = (uint32_t)policy->rules_count;
+	for (;;) {
+		const uint32_t i = candidates_next(&c);
+		if (i >= policy->rules_count)
+			return PLAN_NO_RULE;
 		const struct policy_rule *rule = &policy->rules[i];
-		trace->rules_tried++;
-		if (!rule_holds(rule, e))
+		if (policy->index != NULL ? !candidate_holds(rule, e, trace)
+					  : !rule_holds(rule, e, trace))
+			continue;
+		note_held(trace, i);
+		if (rule->is_add && !rule->is_shadow)
+			add_points(trace, rule->points);
+		if (rule->is_add)
 			continue;
 		/* Fewer rules than PLAN_NO_RULE: proxy/config sees to it. */
-		trace->rule_id = (uint16_t)i;
-		return trace->rule_id;
+		if (!rule->is_shadow) {
+			trace->rules_tried = i + 1;
+			return (uint16_t)i;
+		}
+		if (*shadow == PLAN_NO_RULE)
+			*shadow = (uint16_t)i;
 	}
-	return PLAN_NO_RULE;
 }
 
 static uint32_t
@@ -154,47 +92,110 @@ set_caps(struct plan *plan, const struct policy *policy)
 	    (uint16_t)least(policy->patience_ms, PLAN_REPLY_MAX_MS);
 }
 
+/* What class and caps say, before the governor. */
+static void
+set_shape(struct plan *plan, const struct policy_class *class)
+{
+	plan->class_id = class->id;
+	plan->teaser = class->teaser;
+	plan->data_rate = class->data_rate;
+	for (size_t i = 0; i < PLAN_CAPS; i++)
+		plan->caps[i] = (uint16_t)least(class->caps[i], UINT16_MAX);
+}
+
 /*
  * The governor. A reply can be held for the MTA's patience at most, so that
  * is a limit of its delays too; the greeting is held before the MTA is asked.
  */
 static void
-set_figures(struct plan *plan, const struct policy_class *class,
-	    struct plan_trace *trace)
+govern(struct plan *plan, const struct policy_class *class,
+       struct plan_trace *trace)
 {
 	uint32_t greet_cap = least(plan->reply_cap_ms, plan->session_cap_ms);
 	uint32_t reply_cap = least(plan->reply_cap_ms, plan->patience_ms);
 	uint32_t greet = least(class->greet_ms, greet_cap);
 	uint32_t reply = least(class->reply_ms, reply_cap);
 	uint32_t error = least(class->error_ms, reply_cap);
-	uint32_t drip = least(class->drip_ms, most(greet, most(reply, error)));
 
 	/* All of them are below PLAN_REPLY_MAX_MS now. */
 	plan->greet_ms = (uint16_t)greet;
 	plan->reply_ms = (uint16_t)reply;
 	plan->error_ms = (uint16_t)error;
-	plan->drip_ms = (uint16_t)drip;
-	plan->teaser = class->teaser && greet > 0;
+	if (plan->data_rate > 0)
+		plan->data_rate = most(plan->data_rate, PLAN_DATA_RATE_MIN);
 	trace->cut_greet_ms = class->greet_ms - greet;
 	trace->cut_reply_ms = class->reply_ms - reply;
 }
 
+/* Stress takes away only. */
+static void
+ease(struct plan *plan, const struct policy *policy,
+     const struct stress *stress)
+{
+	if (stress->sessions && plan->rank <= policy->open_rank)
+		plan->greet_ms =
+		    (uint16_t)least(plan->greet_ms, PLAN_STRESS_GREET_MS);
+	if (!stress->slots)
+		return;
+	plan->reply_ms = 0;
+	plan->error_ms = 0;
+	plan->data_rate = 0;
+}
+
+/* The drip is the last part of a delay: none is shorter than what is left. */
+static void
+set_drip(struct plan *plan, uint32_t drip_ms)
+{
+	uint32_t longest =
+	    most(plan->greet_ms, most(plan->reply_ms, plan->error_ms));
+
+	plan->drip_ms = (uint16_t)least(drip_ms, longest);
+	plan->teaser = plan->teaser && plan->greet_ms > 0;
+}
+
+static void
+set_class(struct plan *plan, const struct policy *policy, uint16_t index,
+	  const struct stress *stress, struct plan_trace *trace)
+{
+	if (index == PLAN_CLASS_DEFER) {
+		plan->class_id = PLAN_CLASS_DEFER;
+		plan->rank = PLAN_RANK_DEFER;
+	}
+	if (index >= policy->classes_count)
+		return;
+	const struct policy_class *class = &policy->classes[index];
+	plan->rank = (uint8_t)(index + 1); /* < PLAN_RANK_DEFER */
+	set_shape(plan, class);
+	govern(plan, class, trace);
+	if (stress != NULL)
+		ease(plan, policy, stress);
+	set_drip(plan, class->drip_ms);
+}
+
 struct plan
 plan_make(const struct policy *policy, const struct evidence *e,
-	  struct plan_trace *trace)
+	  const struct stress *stress, struct plan_trace *trace)
 {
 	struct plan_trace unread;
-	struct plan plan = {.class_id = PLAN_CLASS_PASS};
+	struct plan plan = {.class_id = PLAN_CLASS_PASS,
+			    .rule_id = PLAN_NO_RULE,
+			    .shadow_rule_id = PLAN_NO_RULE,
+			    .is_shadow = policy->is_shadow};
+	uint16_t shadow = PLAN_NO_RULE;
 
 	if (trace == NULL)
 		trace = &unread;
-	*trace = (struct plan_trace){.rule_id = PLAN_NO_RULE};
-	plan.rule_id = find_rule(policy, e, trace);
-	if (plan.rule_id != PLAN_NO_RULE)
-		plan.class_id = policy->rules[plan.rule_id].class_id;
+	*trace = (struct plan_trace){.rule = PLAN_NO_RULE};
+	add_facts(trace, &policy->score, e);
+	trace->rule = find_rule(policy, e, trace, &shadow);
+	if (shadow != PLAN_NO_RULE)
+		plan.shadow_rule_id = policy->rules[shadow].id;
 	set_caps(&plan, policy);
-	if (plan.class_id < policy->classes_count)
-		set_figures(&plan, &policy->classes[plan.class_id], trace);
+	if (trace->rule == PLAN_NO_RULE)
+		return plan;
+	const struct policy_rule *rule = &policy->rules[trace->rule];
+	plan.rule_id = rule->id;
+	set_class(&plan, policy, rule->class_index, stress, trace);
 	return plan;
 }
 
@@ -203,15 +204,25 @@ policy_class_name(const struct policy *policy, uint16_t class_id)
 {
 	if (class_id == PLAN_CLASS_PASS)
 		return "pass";
-	if (class_id >= policy->classes_count)
-		return "-";
-	return policy->classes[class_id].name;
+	if (class_id == PLAN_CLASS_DEFER)
+		return "defer";
+	for (size_t i = 0; i < policy->classes_count; i++) {
+		if (policy->classes[i].id == class_id)
+			return policy->classes[i].name;
+	}
+	return "-";
 }
 
+/* Ids are places where nobody has given others; that is tried first. */
 const char *
 policy_rule_name(const struct policy *policy, uint16_t rule_id)
 {
-	if (rule_id >= policy->rules_count)
-		return "-";
-	return policy->rules[rule_id].name;
+	if (rule_id < policy->rules_count &&
+	    policy->rules[rule_id].id == rule_id)
+		return policy->rules[rule_id].name;
+	for (size_t i = 0; i < policy->rules_count; i++) {
+		if (policy->rules[i].id == rule_id)
+			return policy->rules[i].name;
+	}
+	return "-";
 }

@@ -19,9 +19,18 @@ enum evidence_kind {
 struct evidence {
 	uint32_t present; /* 1u << EVIDENCE_* */
 	struct addr client;
-	struct syn syn;	   /* syn, stack, family, mss, distance */
-	const char *label; /* NULL: none; owned by the label table */
-	uint8_t syn_retransmits;
+	struct syn syn;	      /* syn, stack, family, mss, distance */
+	const char *label;    /* NULL: none; owned by the label table */
+	const char *listener; /* NULL: none; owned by the configuration */
+	uint32_t syn_retransmits;
+	uint32_t session_errors;
+	uint32_t session_recipients;
+	uint32_t session_messages;
+	uint32_t session_unknown_users;
+	uint32_t client_sessions;
+	uint32_t network_sessions;
+	uint32_t stack_sessions;
+	uint32_t client_rate; /* a minute */
 	bool early_talker;
 };
 

@@ -25,7 +25,8 @@ static const struct metrics_bound latency_bounds[] = {
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 _Static_assert(COUNT(delay_bounds) < METRICS_BUCKETS_CAP, "room for +Inf");
 _Static_assert(COUNT(latency_bounds) < METRICS_BUCKETS_CAP, "room for +Inf");
-_Static_assert(METRICS_VECTOR_CAP >= METRICS_NAMES_CAP, "room for names");
+_Static_assert(METRICS_VECTOR_CAP >= METRICS_RULES_CAP, "room for rules");
+_Static_assert(METRICS_VECTOR_CAP > METRICS_LABELS_CAP + 1, "and labels");
 _Static_assert(METRICS_CLASSES_CAP >= PHASE_COUNT, "room for stages");
 
 #define BOUNDS_DELAY delay_bounds, COUNT(delay_bounds)
@@ -64,13 +65,25 @@ metrics_time(struct metrics *m, enum metric_histogram which, uint64_t us)
 	observe(m, which, 0, us);
 }
 
-/* The member of an id: behind the default one, the last one is "other". */
 static size_t
-member_of(uint16_t id, uint16_t none, size_t cap)
+member_of_class(uint16_t id)
 {
-	if (id == none)
+	if (id == PLAN_CLASS_PASS)
 		return MEMBER_DEFAULT;
-	return id + 1u < cap - 1 ? id + 1u : cap - 1;
+	if (id == PLAN_CLASS_DEFER)
+		return MEMBER_DEFER;
+	return MEMBER_FIRST_CLASS +
+	       (id < NAMES_CLASSES_CAP ? id : NAMES_CLASSES_CAP - 1u);
+}
+
+static size_t
+member_of_rule(uint16_t id)
+{
+	if (id == PLAN_NO_RULE)
+		return MEMBER_DEFAULT;
+	return id + MEMBER_FIRST_RULE < MEMBER_OTHER_RULE
+		   ? id + MEMBER_FIRST_RULE
+		   : MEMBER_OTHER_RULE;
 }
 
 size_t
@@ -101,7 +114,7 @@ member_of_label(struct metrics *m, const char *label)
 	if (member > 0)
 		return member;
 	if (count >= METRICS_LABELS_CAP)
-		return MEMBER_OTHER_NAME;
+		return MEMBER_OTHER_LABEL;
 	memcpy(m->labels[count], label,
 	       strnlen(label, METRICS_LABEL_TEXT_CAP - 1));
 	atomic_store_explicit(&m->labels_count, count + 1,
@@ -118,6 +131,12 @@ count_times(struct metrics *m, const struct session_report *r, size_t class)
 	observe(m, METRIC_HISTOGRAM_DURATION, class, r->duration_ms * 1000);
 	observe(m, METRIC_HISTOGRAM_ADDED_DELAY, class,
 		(uint64_t)c->held_ms * 1000);
+	if (s->plan.is_shadow)
+		observe(m, METRIC_HISTOGRAM_WOULD_BE_DELAY, class,
+			(uint64_t)c->would_ms * 1000);
+	if (c->caps_ms > 0)
+		observe(m, METRIC_HISTOGRAM_CAPS_WAIT, class,
+			(uint64_t)c->caps_ms * 1000);
 	if (s->is_greeted)
 		observe(m, METRIC_HISTOGRAM_BANNER_WAIT, class,
 			(uint64_t)c->greet_ms * 1000);
@@ -140,20 +159,32 @@ syn_metric(enum syn_source source)
 	return METRIC_SYN_NOWHERE;
 }
 
+/* A rule decides, or only would have: by itself, or as all of them. */
+static void
+count_rules(struct metrics *m, const struct plan *plan)
+{
+	enum metric_vector decided = plan->is_shadow
+					 ? METRIC_VECTOR_RULE_WOULD_MATCH
+					 : METRIC_VECTOR_RULE_MATCHES;
+
+	bump(&m->vectors[decided][member_of_rule(plan->rule_id)], 1);
+	if (plan->shadow_rule_id != PLAN_NO_RULE)
+		bump(&m->vectors[METRIC_VECTOR_RULE_WOULD_MATCH]
+				[member_of_rule(plan->shadow_rule_id)],
+		     1);
+}
+
 void
 metrics_session(struct metrics *m, const struct session_report *r)
 {
 	const struct session *s = r->session;
 	const struct session_counts *c = &s->counts;
-	size_t class =
-	    member_of(s->plan.class_id, PLAN_CLASS_PASS, METRICS_CLASSES_CAP);
-	size_t rule =
-	    member_of(s->plan.rule_id, PLAN_NO_RULE, METRICS_NAMES_CAP);
+	size_t class = member_of_class(s->plan.class_id);
 
 	bump(&m->vectors[METRIC_VECTOR_CLOSED]
 			[class * REASON_COUNT + (size_t)s->reason],
 	     1);
-	bump(&m->vectors[METRIC_VECTOR_RULE_MATCHES][rule], 1);
+	count_rules(m, &s->plan);
 	bump(&m->vectors[METRIC_VECTOR_SIGNATURE_CONNECTIONS]
 			[member_of_label(m, r->label)],
 	     1);

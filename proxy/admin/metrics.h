@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proxy/config/names.h"
 #include "proxy/daemon/session_report.h"
-#include "tarry/policy.h"
 #include "tarry/session.h"
 
 enum metric {
@@ -41,9 +41,9 @@ enum metric_value {
 };
 
 /* Members of a dimension; what does not fit is counted as "other". */
-#define METRICS_CLASSES_CAP 16
-#define METRICS_NAMES_CAP 64
-#define METRICS_LABELS_CAP (METRICS_NAMES_CAP - 2) /* and unknown, other */
+#define METRICS_CLASSES_CAP (NAMES_CLASSES_CAP + 2) /* and pass, defer */
+#define METRICS_RULES_CAP 1000
+#define METRICS_LABELS_CAP 62 /* and unknown, other */
 #define METRICS_LABEL_TEXT_CAP 64
 #define METRICS_VECTOR_CAP (METRICS_CLASSES_CAP * REASON_COUNT)
 /* Finite bounds of the longest bucket list, and +Inf. */
@@ -105,8 +105,8 @@ struct metrics_text {
 struct metrics_page {
 	const struct metrics *const *threads;
 	size_t threads_count;
-	const struct policy *policy; /* names of classes and rules */
-	const char *build;	     /* labels of tarry_build_info */
+	const struct names *names; /* of classes and rules */
+	const char *build;	   /* labels of tarry_build_info */
 	double values[METRIC_VALUE_COUNT];
 };
 

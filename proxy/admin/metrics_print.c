@@ -17,7 +17,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
-enum dimension { NONE, CLASS, CLASS_END, RULE, LABEL, STAGE };
+enum dimension { NONE, CLASS, CLASS_END, RULE, RULE_SHADOW, LABEL, STAGE };
 enum row_kind { ROW_SCALAR, ROW_VECTOR, ROW_HISTOGRAM, ROW_VALUE };
 
 struct row {
@@ -106,18 +106,18 @@ put_quoted(struct metrics_text *t, const char *key, const char *value)
 	put(t, "\"");
 }
 
-/* How many members a list of so many names makes. */
 static size_t
-members_of_names(size_t names, size_t cap)
+rule_members(const struct metrics_page *page)
 {
-	return names + 1 < cap ? names + 1 : cap;
+	size_t members = MEMBER_FIRST_RULE + names_rules_count(page->names);
+
+	return members < METRICS_RULES_CAP ? members : METRICS_RULES_CAP;
 }
 
 static size_t
 members(const struct metrics_page *page, enum dimension dimension)
 {
-	size_t classes =
-	    members_of_names(page->policy->classes_count, METRICS_CLASSES_CAP);
+	size_t classes = MEMBER_FIRST_CLASS + names_classes_count(page->names);
 
 	switch (dimension) {
 	case NONE:
@@ -127,8 +127,8 @@ members(const struct metrics_page *page, enum dimension dimension)
 	case CLASS_END:
 		return classes * REASON_COUNT;
 	case RULE:
-		return members_of_names(page->policy->rules_count,
-					METRICS_NAMES_CAP);
+	case RULE_SHADOW:
+		return rule_members(page);
 	case LABEL: /* see put_labels() */
 		break;
 	case STAGE:
@@ -142,9 +142,10 @@ class_name(const struct metrics_page *page, size_t member)
 {
 	if (member == MEMBER_DEFAULT)
 		return "pass";
-	if (member == METRICS_CLASSES_CAP - 1)
-		return "other";
-	return page->policy->classes[member - 1].name;
+	if (member == MEMBER_DEFER)
+		return "defer";
+	return names_class(page->names,
+			   (uint16_t)(member - MEMBER_FIRST_CLASS));
 }
 
 static const char *
@@ -152,9 +153,9 @@ rule_name(const struct metrics_page *page, size_t member)
 {
 	if (member == MEMBER_DEFAULT)
 		return "none";
-	if (member == METRICS_NAMES_CAP - 1)
+	if (member == MEMBER_OTHER_RULE)
 		return "other";
-	return page->policy->rules[member - 1].name;
+	return names_rule(page->names, (uint16_t)(member - MEMBER_FIRST_RULE));
 }
 
 static void
@@ -175,8 +176,10 @@ put_member(struct metrics_text *t, const struct metrics_page *page,
 			       (enum session_reason)(member % REASON_COUNT)));
 		break;
 	case RULE:
+	case RULE_SHADOW:
 		put_quoted(t, "rule", rule_name(page, member));
-		put(t, ",mode=\"enforce\"");
+		put(t, ",mode=\"%s\"",
+		    dimension == RULE ? "enforce" : "shadow");
 		break;
 	case LABEL: /* see put_labels() */
 		break;
@@ -273,7 +276,7 @@ put_labels(struct metrics_text *t, const struct metrics_page *page,
 	   const struct row *row)
 {
 	put_fixed_label(t, page, row, "unknown", MEMBER_DEFAULT);
-	put_fixed_label(t, page, row, "other", MEMBER_OTHER_NAME);
+	put_fixed_label(t, page, row, "other", MEMBER_OTHER_LABEL);
 	for (size_t i = 0; i < page->threads_count; i++) {
 		const struct metrics *m = page->threads[i];
 		uint32_t count = atomic_load_explicit(&m->labels_count,

@@ -6,9 +6,13 @@
 
 #include "proxy/admin/metrics.h"
 
-/* Members of CLASS, RULE and LABEL: the one without an id comes first. */
+/* Members of CLASS, RULE and LABEL: those without an id come first. */
 #define MEMBER_DEFAULT 0u
-#define MEMBER_OTHER_NAME (METRICS_NAMES_CAP - 1)
+#define MEMBER_DEFER 1u	      /* of CLASS */
+#define MEMBER_FIRST_CLASS 2u /* id 0 */
+#define MEMBER_FIRST_RULE 1u
+#define MEMBER_OTHER_RULE (METRICS_RULES_CAP - 1)
+#define MEMBER_OTHER_LABEL (METRICS_LABELS_CAP + 1)
 
 /* An upper bound in us, and as it is printed. */
 struct metrics_bound {

@@ -50,6 +50,9 @@ check_cuts(const struct tree *tree, const struct config *config,
 		    lower_limit(reply, patience));
 	warn_of_cut(tree, s, "error", class->error_ms,
 		    lower_limit(reply, patience));
+	if (class->data_rate > 0 && class->data_rate < PLAN_DATA_RATE_MIN)
+		tree_note(tree, REPORT_WARNING, s, tree_entry(s, "data_rate"),
+			  "will be raised to 1k, no upload is slower");
 }
 
 static void
@@ -114,8 +117,10 @@ check_classes(const struct tree *tree, const struct config *config)
 /* A rule's conditions as one text, whatever their order in the file. */
 struct conditions {
 	const struct tree_section *section;
-	const struct tree_entry **entries; /* sorted, without `class` */
+	const struct tree_entry **entries; /* sorted, without the act */
 	size_t count;
+	size_t adds_above; /* if they read the score: it changes there */
+	bool decides;	   /* and is not in shadow: none like it follows */
 };
 
 static int
@@ -138,6 +143,8 @@ compare_conditions(const struct conditions *a, const struct conditions *b)
 {
 	size_t count = a->count < b->count ? a->count : b->count;
 
+	if (a->adds_above != b->adds_above)
+		return a->adds_above < b->adds_above ? -1 : 1;
 	for (size_t i = 0; i < count; i++) {
 		int order = compare_entries(a->entries[i], b->entries[i]);
 		if (order != 0)
@@ -160,11 +167,44 @@ sort_conditions(const void *left, const void *right)
 }
 
 static bool
+reads(const struct tree_section *rule, enum evidence_kind kind)
+{
+	for (size_t i = 0; i < rule->entries_count; i++) {
+		const struct key *key = rule->entries[i].key;
+		if (key->is_condition && key->evidence == kind)
+			return true;
+	}
+	return false;
+}
+
+static bool
+reads_score(const struct tree_section *rule)
+{
+	return reads(rule, EVIDENCE_SCORE) || reads(rule, EVIDENCE_SOURCES);
+}
+
+static bool
+is_in_shadow(const struct tree_section *rule)
+{
+	const struct tree_entry *e = tree_entry(rule, "mode");
+
+	return e != NULL && strcmp(e->value, "shadow") == 0;
+}
+
+static bool
+gives_points(const struct tree_section *rule)
+{
+	return tree_entry(rule, "add") != NULL && !is_in_shadow(rule);
+}
+
+static bool
 gather_conditions(const struct tree *tree, const struct tree_section *s,
 		  struct conditions *c)
 {
 	c->section = s;
 	c->count = 0;
+	c->decides = tree_entry(s, "add") == NULL && !is_in_shadow(s);
+	c->adds_above = 0;
 	c->entries =
 	    arena_take(tree->arena, s->entries_count * sizeof(*c->entries));
 	if (c->entries == NULL)
@@ -186,6 +226,7 @@ static size_t
 reachable_rules(const struct tree *tree, struct conditions **all)
 {
 	const struct tree_section *open = NULL;
+	size_t adds = 0;
 	size_t count = 0;
 
 	*all = arena_take(tree->arena, tree->sections_count * sizeof(**all));
@@ -202,7 +243,11 @@ reachable_rules(const struct tree *tree, struct conditions **all)
 		}
 		if (!gather_conditions(tree, s, &(*all)[count]))
 			return 0;
-		if ((*all)[count].count == 0)
+		if (reads_score(s))
+			(*all)[count].adds_above = adds;
+		if (gives_points(s))
+			adds++;
+		if ((*all)[count].decides && (*all)[count].count == 0)
 			open = s;
 		count++;
 	}
@@ -210,17 +255,18 @@ reachable_rules(const struct tree *tree, struct conditions **all)
 }
 
 static void
-check_rules(const struct tree *tree)
+check_unreachable(const struct tree *tree)
 {
 	struct conditions *all;
 	size_t count = reachable_rules(tree, &all);
-	size_t first = 0;
+	size_t first = 0; /* of the same conditions, the rule that decides */
 
 	if (count < 2)
 		return;
 	qsort(all, count, sizeof(*all), sort_conditions);
 	for (size_t i = 1; i < count; i++) {
-		if (compare_conditions(&all[first], &all[i]) != 0) {
+		if (!all[first].decides ||
+		    compare_conditions(&all[first], &all[i]) != 0) {
 			first = i;
 			continue;
 		}
@@ -228,6 +274,27 @@ check_rules(const struct tree *tree)
 			  "is never reached, [%s] in line %u has the same "
 			  "conditions",
 			  all[first].section->title, all[first].section->line);
+	}
+}
+
+/* Warns of points that come too late for a rule above. */
+static void
+check_late_points(const struct tree *tree)
+{
+	const struct tree_section *reader = NULL;
+
+	for (size_t i = 0; i < tree->sections_count; i++) {
+		const struct tree_section *s = &tree->sections[i];
+		const struct tree_entry *add = tree_entry(s, "add");
+		if (strcmp(s->kind->name, "rule") != 0 || s->is_bad)
+			continue;
+		if (gives_points(s) && reader != NULL)
+			tree_note(tree, REPORT_WARNING, s, add,
+				  "comes too late for [%s] in line %u, which "
+				  "reads the score",
+				  reader->title, reader->line);
+		if (reader == NULL && reads_score(s))
+			reader = s;
 	}
 }
 
@@ -250,5 +317,6 @@ checks_run(const struct tree *tree, const struct config *config)
 {
 	check_mta(tree, config);
 	check_classes(tree, config);
-	check_rules(tree);
+	check_unreachable(tree);
+	check_late_points(tree);
 }

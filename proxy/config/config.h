@@ -24,7 +24,6 @@ struct arena;
 struct tree;
 
 /* The order of the words in keys.def. */
-enum config_mode { CONFIG_ENFORCE };
 enum config_log_format { CONFIG_LOG_LOGFMT, CONFIG_LOG_JSON };
 enum config_log_addresses {
 	CONFIG_LOG_FULL,    /* 192.0.2.1 */
@@ -44,6 +43,7 @@ struct config_mta {
 	struct addr address; /* with port */
 	enum client_address client_address;
 	uint32_t max_connections;
+	uint32_t reserve_percent; /* of them, for sessions not throttled */
 	uint32_t connect_timeout_ms;
 	uint32_t patience_ms;
 	bool open_relay_checked; /* surely true with CLIENT_ADDRESS_NONE */
@@ -62,9 +62,15 @@ struct config_log {
 	enum config_log_addresses addresses;
 };
 
+/* [journal] */
+struct config_journal {
+	const char *path;    /* "": none */
+	uint32_t size_bytes; /* of one file */
+	uint32_t files;	     /* at most, the one in use included */
+};
+
 struct config {
-	/* [tarry] */
-	enum config_mode mode;
+	/* [tarry]; its mode is policy.is_shadow */
 	uint32_t workers;
 	uint32_t max_sessions; /* 0: auto; see config_max_sessions() */
 	uint32_t drain_timeout_ms;
@@ -76,8 +82,10 @@ struct config {
 	struct config_syn syn;
 	struct addr http_address; /* with port; family 0: none */
 	struct config_log log;
+	struct config_journal journal;
 
-	/* [budget], [class NAME] and [rule NAME], ready for plan_make(). */
+	/* [budget], [score], [class NAME] and [rule NAME], ready for
+	 * plan_make(). */
 	struct policy policy;
 
 	/* For config.c and config_print.c alone. */

@@ -16,12 +16,14 @@ const struct section sections[] = {
 #define KEY(section, name, type, field, fallback, min, max, words, reload, help)
 #define CONDITION(evidence, name, type, min, max, help)
 #define KEY_LATER(section, name)
+#define CONDITION_LATER(name)
 #include "tarry/keys.def"
 #undef SECTION
 #undef SECTION_LATER
 #undef KEY
 #undef CONDITION
 #undef KEY_LATER
+#undef CONDITION_LATER
 };
 const size_t sections_count = sizeof(sections) / sizeof(*sections);
 
@@ -31,6 +33,8 @@ const size_t sections_count = sizeof(sections) / sizeof(*sections);
 #define OFFSET_mta(field) offsetof(struct config, field)
 #define OFFSET_syn(field) offsetof(struct config, field)
 #define OFFSET_budget(field) offsetof(struct config, field)
+#define OFFSET_score(field) offsetof(struct config, field)
+#define OFFSET_journal(field) offsetof(struct config, field)
 #define OFFSET_http(field) offsetof(struct config, field)
 #define OFFSET_log(field) offsetof(struct config, field)
 #define OFFSET_listen(field) offsetof(struct config_listener, field)
@@ -52,7 +56,7 @@ const struct key keys[] = {
 	 .type = KEY_##ty,                                                     \
 	 .is_built = true,                                                     \
 	 .is_reloadable = RELOAD_##reload},
-#define CONDITION(fact, nm, ty, lo, hi, text)                                  \
+#define CONDITION_ROW(fact, nm, ty, lo, hi, text, negated)                     \
 	{.section = "rule",                                                    \
 	 .name = nm,                                                           \
 	 .fallback = "",                                                       \
@@ -64,7 +68,12 @@ const struct key keys[] = {
 	 .evidence = EVIDENCE_##fact,                                          \
 	 .is_built = true,                                                     \
 	 .is_condition = true,                                                 \
+	 .is_not = negated,                                                    \
 	 .is_reloadable = true},
+#define CONDITION(fact, nm, ty, lo, hi, text)                                  \
+	CONDITION_ROW(fact, nm, ty, lo, hi, text, false)                       \
+	CONDITION_ROW(fact, "not." nm, ty, lo, hi, text, true)
+#define CONDITION_LATER(nm) KEY_LATER(rule, nm) KEY_LATER(rule, "not." nm)
 #define KEY_LATER(sec, nm)                                                     \
 	{.section = #sec, .name = nm, .fallback = "", .words = "", .help = ""},
 #include "tarry/keys.def"
@@ -73,6 +82,7 @@ const struct key keys[] = {
 #undef KEY
 #undef CONDITION
 #undef KEY_LATER
+#undef CONDITION_LATER
 };
 const size_t keys_count = sizeof(keys) / sizeof(*keys);
 
@@ -201,5 +211,6 @@ bool
 key_is_list(const struct key *key)
 {
 	return key->type == KEY_ADDRESSES || key->type == KEY_NETS ||
-	       key->type == KEY_PATTERNS || key->type == KEY_LABELS;
+	       key->type == KEY_PATTERNS || key->type == KEY_LABELS ||
+	       key->type == KEY_LISTENERS;
 }

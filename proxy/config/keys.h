@@ -23,17 +23,22 @@ struct section {
 enum key_type {
 	KEY_COUNT,
 	KEY_DURATION,
+	KEY_SIZE,
+	KEY_PERCENT,
 	KEY_FLAG,
 	KEY_CHOICE,
+	KEY_MODE,
 	KEY_NAME,
 	KEY_PATH,
 	KEY_ADDRESS,
 	KEY_ADDRESSES,
 	KEY_CLASS,
+	KEY_POINTS,
 	/* Conditions of a rule. */
 	KEY_NETS,
 	KEY_PATTERNS,
 	KEY_LABELS,
+	KEY_LISTENERS,
 	KEY_RANGE,
 	KEY_YESNO
 };
@@ -51,6 +56,7 @@ struct key {
 	enum evidence_kind evidence; /* of a condition */
 	bool is_built;
 	bool is_condition;
+	bool is_not; /* `not.x`, behind the row of x */
 	bool is_reloadable;
 };
 

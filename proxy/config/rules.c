@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proxy/config/list.h"
+#include "proxy/config/rule_index.h"
 #include "proxy/config/setting.h"
 
 /* A rule on its way into the policy. */
@@ -44,14 +45,15 @@ build_classes(const struct tree *tree, struct policy *policy)
 		struct policy_class *class = &all[policy->classes_count];
 		if (strcmp(s->kind->name, "class") != 0)
 			continue;
-		if (policy->classes_count >= PLAN_CLASS_PASS) {
+		if (policy->classes_count >= PLAN_CLASSES_CAP) {
 			tree_note(tree, REPORT_MISTAKE, s, NULL,
 				  "is one class too many, expected at most %d",
-				  PLAN_CLASS_PASS);
+				  PLAN_CLASSES_CAP);
 			return;
 		}
 		setting_fill(tree, "class", s, class);
 		class->name = s->name;
+		class->id = (uint16_t)policy->classes_count;
 		if (class->error_ms == SETTING_WORD_MS)
 			class->error_ms = class->reply_ms;
 		policy->classes_count++;
@@ -139,15 +141,9 @@ take_pattern(void *ctx, const struct list_item *item)
 }
 
 static void
-take_label(void *ctx, const struct list_item *item)
+add_text(struct build *b, const struct list_item *item)
 {
-	struct build *b = ctx;
 	struct policy_condition *c = b->condition;
-
-	if (is_item(item, "unknown")) {
-		c->is_unknown = true;
-		return;
-	}
 	const char **all =
 	    arena_grow(b->tree->arena, b->texts, c->count, sizeof(*all));
 	const char *text = arena_text(b->tree->arena, item->text, item->len);
@@ -156,6 +152,44 @@ take_label(void *ctx, const struct list_item *item)
 	all[c->count++] = text;
 	b->texts = all;
 	c->texts = all;
+}
+
+static void
+take_label(void *ctx, const struct list_item *item)
+{
+	struct build *b = ctx;
+
+	if (is_item(item, "unknown"))
+		b->condition->is_unknown = true;
+	else
+		add_text(b, item);
+}
+
+static bool
+is_listener(const struct tree *tree, const struct list_item *item)
+{
+	for (size_t i = 0; i < tree->sections_count; i++) {
+		const struct tree_section *s = &tree->sections[i];
+		if (strcmp(s->kind->name, "listen") != 0)
+			continue;
+		/* The command line has put its own in place of the file's. */
+		if (s->line == 0 || is_item(item, s->name))
+			return true;
+	}
+	return false;
+}
+
+static void
+take_listener(void *ctx, const struct list_item *item)
+{
+	struct build *b = ctx;
+
+	if (is_listener(b->tree, item))
+		add_text(b, item);
+	else
+		tree_note(b->tree, REPORT_MISTAKE, b->section, item->place,
+			  "there is no [listen %.*s]",
+			  (int)(item->len < 60 ? item->len : 60), item->text);
 }
 
 static void
@@ -192,12 +226,19 @@ take_entry(struct build *b, const struct tree_entry *e)
 	case KEY_LABELS:
 		list_each(b->tree, b->section, e, LIST_COMMAS, take_label, b);
 		break;
+	case KEY_LISTENERS:
+		list_each(b->tree, b->section, e, LIST_COMMAS, take_listener,
+			  b);
+		break;
 	case KEY_RANGE:
 	case KEY_YESNO:
 		take_number(b, e);
 		break;
 	case KEY_COUNT:
 	case KEY_DURATION:
+	case KEY_SIZE:
+	case KEY_PERCENT:
+	case KEY_MODE:
 	case KEY_FLAG:
 	case KEY_CHOICE:
 	case KEY_NAME:
@@ -205,6 +246,7 @@ take_entry(struct build *b, const struct tree_entry *e)
 	case KEY_ADDRESS:
 	case KEY_ADDRESSES:
 	case KEY_CLASS:
+	case KEY_POINTS:
 		break;
 	}
 }
@@ -225,8 +267,11 @@ build_condition(struct build *b)
 	if (last == NULL)
 		return false;
 	b->condition->kind = b->key->evidence;
+	b->condition->is_not = b->key->is_not;
+	rule_index_sort(b->tree->arena, b->condition, b->nets, b->texts);
 	if (key_is_list(b->key) && b->condition->count == 0 &&
-	    !b->condition->is_unknown && b->tree->report->mistakes == mistakes)
+	    !b->condition->is_unknown && !b->key->is_not &&
+	    b->tree->report->mistakes == mistakes)
 		tree_note(b->tree, REPORT_WARNING, b->section, last,
 			  "its list is empty, the rule never holds");
 	return true;
@@ -236,8 +281,8 @@ static void
 build_conditions(const struct tree *tree, const struct tree_section *section,
 		 struct policy_rule *rule)
 {
-	struct policy_condition *all =
-	    arena_take(tree->arena, EVIDENCE_COUNT * sizeof(*all));
+	struct policy_condition *all = /* each has an entry at least */
+	    arena_take(tree->arena, section->entries_count * sizeof(*all));
 
 	if (all == NULL)
 		return;
@@ -249,7 +294,9 @@ build_conditions(const struct tree *tree, const struct tree_section *section,
 		    .key = &keys[i],
 		    .condition = &all[rule->conditions_count],
 		};
-		if (keys[i].is_condition && build_condition(&b))
+		if (keys[i].is_condition &&
+		    tree_entry(section, keys[i].name) != NULL &&
+		    build_condition(&b))
 			rule->conditions_count++;
 	}
 }
@@ -268,12 +315,13 @@ unknown_class(const struct tree *tree, const struct policy *policy,
 		}
 	}
 	tree_note(tree, REPORT_MISTAKE, section, e,
-		  "there is no class \"%.60s\", expected pass or the NAME of "
-		  "a [class NAME]",
+		  "there is no class \"%.60s\", expected pass, defer or "
+		  "the NAME of a [class NAME]",
 		  e->value);
 }
 
-/* The rule's class; PLAN_CLASS_PASS, and said, if it has none that is. */
+/* The class that the rule names; PLAN_CLASS_PASS, and said, if there is none.
+ */
 static uint16_t
 find_class(const struct tree *tree, const struct policy *policy,
 	   const struct tree_section *section)
@@ -281,25 +329,93 @@ find_class(const struct tree *tree, const struct policy *policy,
 	const struct tree_entry *e = tree_entry(section, "class");
 	bool is_built;
 
-	if (e == NULL) {
-		tree_note(tree, REPORT_MISTAKE, section, NULL,
-			  "has no class, expected class = pass or the NAME of "
-			  "a [class NAME]");
-		return PLAN_CLASS_PASS;
-	}
-	if (value_is_word(e->value, e->key->words, &is_built)) {
-		if (!is_built)
-			tree_note(tree, REPORT_MISTAKE, section, e,
-				  "\"%s\" is not built in this version",
-				  e->value);
-		return PLAN_CLASS_PASS;
-	}
+	if (value_is_word(e->value, e->key->words, &is_built))
+		return strcmp(e->value, "defer") == 0 ? PLAN_CLASS_DEFER
+						      : PLAN_CLASS_PASS;
 	for (size_t i = 0; i < policy->classes_count; i++) {
 		if (strcmp(policy->classes[i].name, e->value) == 0)
 			return (uint16_t)i; /* < PLAN_CLASS_PASS classes */
 	}
 	unknown_class(tree, policy, section, e);
 	return PLAN_CLASS_PASS;
+}
+
+/* What the rule does, one of two. */
+static void
+build_act(const struct tree *tree, const struct policy *policy,
+	  const struct tree_section *section, struct policy_rule *rule)
+{
+	const struct tree_entry *add = tree_entry(section, "add");
+	const struct tree_entry *class = tree_entry(section, "class");
+	struct value_why why;
+
+	rule->class_index = PLAN_CLASS_PASS;
+	if (class != NULL)
+		rule->class_index = find_class(tree, policy, section);
+	if (add == NULL && class == NULL) {
+		tree_note(
+		    tree, REPORT_MISTAKE, section, NULL,
+		    "has no class and adds nothing, expected class = pass, "
+		    "defer or the NAME of a [class NAME], or add = POINTS");
+		return;
+	}
+	if (add == NULL)
+		return;
+	rule->is_add = true;
+	if (class != NULL)
+		tree_note(tree, REPORT_MISTAKE, section, add,
+			  "stands beside class, expected one of the two");
+	else if (!setting_put(add->key, rule, add->value, tree->arena, &why))
+		tree_note(tree, REPORT_MISTAKE, section, add, "%s", why.text);
+}
+
+static void
+build_mode(const struct tree *tree, const struct tree_section *section,
+	   struct policy_rule *rule)
+{
+	const struct tree_entry *e = tree_entry(section, "mode");
+	struct value_why why;
+
+	if (e != NULL &&
+	    !setting_put(e->key, rule, e->value, tree->arena, &why))
+		tree_note(tree, REPORT_MISTAKE, section, e, "%s", why.text);
+}
+
+static bool
+reads_counts(const struct policy_rule *rule)
+{
+	for (size_t i = 0; i < rule->conditions_count; i++) {
+		enum evidence_kind kind = rule->conditions[i].kind;
+		if (kind == EVIDENCE_SESSION_ERRORS ||
+		    kind == EVIDENCE_SESSION_RECIPIENTS ||
+		    kind == EVIDENCE_SESSION_MESSAGES ||
+		    kind == EVIDENCE_SESSION_UNKNOWN_USERS)
+			return true;
+	}
+	return false;
+}
+
+static uint8_t
+rank_of(uint16_t class_index)
+{
+	if (class_index == PLAN_CLASS_PASS)
+		return 0;
+	if (class_index == PLAN_CLASS_DEFER)
+		return PLAN_RANK_DEFER;
+	return (uint8_t)(class_index + 1); /* <= PLAN_CLASSES_CAP */
+}
+
+/* The rank of the class that everyone has whom no rule above decided. */
+static uint8_t
+find_open_rank(const struct policy *policy)
+{
+	for (size_t i = 0; i < policy->rules_count; i++) {
+		const struct policy_rule *rule = &policy->rules[i];
+		if (rule->conditions_count == 0 && !rule->is_add &&
+		    !rule->is_shadow)
+			return rank_of(rule->class_index);
+	}
+	return 0;
 }
 
 static void
@@ -323,8 +439,11 @@ build_rules(const struct tree *tree, struct policy *policy)
 			return;
 		}
 		rule->name = s->name;
-		rule->class_id = find_class(tree, policy, s);
+		rule->id = (uint16_t)policy->rules_count; /* see above */
+		build_act(tree, policy, s, rule);
+		build_mode(tree, s, rule);
 		build_conditions(tree, s, rule);
+		policy->counts_matter |= reads_counts(rule);
 		policy->rules_count++;
 	}
 }
@@ -334,4 +453,6 @@ rules_build(const struct tree *tree, struct policy *policy)
 {
 	build_classes(tree, policy);
 	build_rules(tree, policy);
+	policy->open_rank = find_open_rank(policy);
+	rule_index_build(tree->arena, policy);
 }

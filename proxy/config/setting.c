@@ -32,6 +32,48 @@ put_duration(const struct key *key, void *field, const char *text,
 
 /* A word stands for 0. */
 static bool
+put_size(const struct key *key, void *field, const char *text,
+	 struct value_why *why)
+{
+	uint32_t bytes = 0;
+	bool is_built;
+
+	if (!value_is_word(text, key->words, &is_built) &&
+	    !value_size(text, key->min, key->max, &bytes, why))
+		return false;
+	memcpy(field, &bytes, sizeof(bytes));
+	return true;
+}
+
+static bool
+put_percent(const struct key *key, void *field, const char *text,
+	    struct value_why *why)
+{
+	uint32_t percent;
+
+	if (!value_percent(text, key->min, key->max, &percent, why))
+		return false;
+	memcpy(field, &percent, sizeof(percent));
+	return true;
+}
+
+/* Two words, the second of which is true. */
+static bool
+put_mode(const struct key *key, void *field, const char *text,
+	 struct value_why *why)
+{
+	unsigned index;
+	bool is_second;
+
+	if (!value_choice(text, key->words, &index, why))
+		return false;
+	is_second = index == 1;
+	memcpy(field, &is_second, sizeof(is_second));
+	return true;
+}
+
+/* A word stands for 0. */
+static bool
 put_count(const struct key *key, void *field, const char *text,
 	  struct value_why *why)
 {
@@ -136,6 +178,18 @@ put_choice(const struct key *key, void *field, const char *text,
 	return true;
 }
 
+static bool
+put_points(const struct key *key, void *field, const char *text,
+	   struct value_why *why)
+{
+	int32_t points;
+
+	if (!value_points(text, key->max, &points, why))
+		return false;
+	memcpy(field, &points, sizeof(points));
+	return true;
+}
+
 bool
 setting_put(const struct key *key, void *base, const char *text,
 	    struct arena *arena, struct value_why *why)
@@ -147,6 +201,12 @@ setting_put(const struct key *key, void *base, const char *text,
 		return put_count(key, field, text, why);
 	case KEY_DURATION:
 		return put_duration(key, field, text, why);
+	case KEY_SIZE:
+		return put_size(key, field, text, why);
+	case KEY_PERCENT:
+		return put_percent(key, field, text, why);
+	case KEY_MODE:
+		return put_mode(key, field, text, why);
 	case KEY_FLAG:
 		return put_flag(field, text, why);
 	case KEY_CHOICE:
@@ -157,11 +217,14 @@ setting_put(const struct key *key, void *base, const char *text,
 		return put_path(key, field, text, arena, why);
 	case KEY_ADDRESS:
 		return put_address(key, field, text, why);
+	case KEY_POINTS:
+		return put_points(key, field, text, why);
 	case KEY_ADDRESSES:
 	case KEY_CLASS:
 	case KEY_NETS:
 	case KEY_PATTERNS:
 	case KEY_LABELS:
+	case KEY_LISTENERS:
 	case KEY_RANGE:
 	case KEY_YESNO:
 		break;
@@ -259,6 +322,46 @@ print_address(const void *field, FILE *out)
 	fputs(text, out);
 }
 
+static void
+print_size(const struct key *key, const void *field, FILE *out)
+{
+	char text[VALUE_TEXT_CAP];
+	uint32_t bytes;
+
+	memcpy(&bytes, field, sizeof(bytes));
+	value_size_text(bytes, text);
+	fputs(bytes == 0 && *key->words != '\0' ? key->words : text, out);
+}
+
+static void
+print_percent(const void *field, FILE *out)
+{
+	uint32_t percent;
+
+	memcpy(&percent, field, sizeof(percent));
+	fprintf(out, "%" PRIu32 "%%", percent);
+}
+
+static void
+print_mode(const struct key *key, const void *field, FILE *out)
+{
+	char text[VALUE_TEXT_CAP];
+	bool is_second;
+
+	memcpy(&is_second, field, sizeof(is_second));
+	value_word(key->words, is_second ? 1 : 0, text);
+	fputs(text, out);
+}
+
+static void
+print_points(const void *field, FILE *out)
+{
+	int32_t points;
+
+	memcpy(&points, field, sizeof(points));
+	fprintf(out, "%" PRId32, points);
+}
+
 void
 setting_print(const struct key *key, const void *base, FILE *out)
 {
@@ -270,6 +373,15 @@ setting_print(const struct key *key, const void *base, FILE *out)
 		break;
 	case KEY_DURATION:
 		print_duration(field, out);
+		break;
+	case KEY_SIZE:
+		print_size(key, field, out);
+		break;
+	case KEY_PERCENT:
+		print_percent(field, out);
+		break;
+	case KEY_MODE:
+		print_mode(key, field, out);
 		break;
 	case KEY_FLAG:
 		print_flag(field, out);
@@ -284,11 +396,15 @@ setting_print(const struct key *key, const void *base, FILE *out)
 	case KEY_ADDRESS:
 		print_address(field, out);
 		break;
+	case KEY_POINTS:
+		print_points(field, out);
+		break;
 	case KEY_ADDRESSES:
 	case KEY_CLASS:
 	case KEY_NETS:
 	case KEY_PATTERNS:
 	case KEY_LABELS:
+	case KEY_LISTENERS:
 	case KEY_RANGE:
 	case KEY_YESNO:
 		break;

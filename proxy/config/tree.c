@@ -217,7 +217,8 @@ unknown_key(struct reading *r, const struct tree_section *s, const char *name)
 		return;
 	}
 	for (size_t i = 0; i < keys_count; i++) {
-		if (keys[i].is_built && strcmp(keys[i].section, kind) == 0)
+		if (keys[i].is_built && !keys[i].is_not &&
+		    strcmp(keys[i].section, kind) == 0)
 			append_word(list, "", keys[i].name, "");
 	}
 	complain(r, "%s.%s: unknown key, expected one of %s", s->title, name,

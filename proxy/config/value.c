@@ -21,11 +21,7 @@ static const struct unit durations[] = {
 };
 
 static const struct unit sizes[] = {
-    {"", 1},
-    {"k", 1u << 10},
-    {"M", 1u << 20},
-    {"G", 1u << 30},
-};
+    {"G", 1u << 30}, {"M", 1u << 20}, {"k", 1u << 10}, {"", 1}};
 
 #define COUNT_OF(array) (sizeof(array) / sizeof(*(array)))
 
@@ -138,17 +134,19 @@ value_size(const char *text, uint32_t min_bytes, uint32_t max_bytes,
 }
 
 bool
-value_percent(const char *text, uint32_t *percent, struct value_why *why)
+value_percent(const char *text, uint32_t min, uint32_t max, uint32_t *percent,
+	      struct value_why *why)
 {
 	uint64_t value;
 	const char *rest = read_digits(text, &value);
 
-	if (rest == NULL || strcmp(rest, "%") != 0 || value > 100)
+	if (rest == NULL || strcmp(rest, "%") != 0 || value < min ||
+	    value > max)
 		return value_fails(why,
 				   "\"%.60s\" is no percentage, expected "
-				   "0%% to 100%%",
-				   text);
-	*percent = (uint32_t)value; /* <= 100 */
+				   "%" PRIu32 "%% to %" PRIu32 "%%",
+				   text, min, max);
+	*percent = (uint32_t)value; /* <= max */
 	return true;
 }
 
@@ -175,6 +173,24 @@ value_count(const char *text, uint32_t min, uint32_t max, uint32_t *count,
 				   " to %" PRIu32,
 				   text, min, max);
 	*count = (uint32_t)value; /* <= max */
+	return true;
+}
+
+bool
+value_points(const char *text, uint32_t max, int32_t *points,
+	     struct value_why *why)
+{
+	bool is_negative = *text == '-';
+	uint32_t count;
+
+	if (!value_count(text + is_negative, 0, max, &count, why))
+		return value_fails(why,
+				   "\"%.60s\" is no number of points, expected "
+				   "-%" PRIu32 " to %" PRIu32,
+				   text, max, max);
+	*points = (int32_t)count; /* <= max, which is small */
+	if (is_negative)
+		*points = -*points;
 	return true;
 }
 
@@ -418,5 +434,16 @@ value_duration_text(uint32_t ms, char out[VALUE_TEXT_CAP])
 	while (ms % unit->factor != 0)
 		unit++;
 	snprintf(out, VALUE_TEXT_CAP, "%" PRIu32 "%s", ms / unit->factor,
+		 unit->name);
+}
+
+void
+value_size_text(uint32_t bytes, char out[VALUE_TEXT_CAP])
+{
+	const struct unit *unit = sizes;
+
+	while (bytes == 0 ? unit->factor > 1 : bytes % unit->factor != 0)
+		unit++;
+	snprintf(out, VALUE_TEXT_CAP, "%" PRIu32 "%s", bytes / unit->factor,
 		 unit->name);
 }

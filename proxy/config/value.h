@@ -32,11 +32,16 @@ bool value_size(const char *text, uint32_t min_bytes, uint32_t max_bytes,
 		uint32_t *bytes, struct value_why *why);
 
 /* `50%` */
-bool value_percent(const char *text, uint32_t *percent, struct value_why *why);
+bool value_percent(const char *text, uint32_t min, uint32_t max,
+		   uint32_t *percent, struct value_why *why);
 
 /* Digits alone. */
 bool value_count(const char *text, uint32_t min, uint32_t max, uint32_t *count,
 		 struct value_why *why);
+
+/* A whole number within -max..max. */
+bool value_points(const char *text, uint32_t max, int32_t *points,
+		  struct value_why *why);
 
 /* `yes` or `no`. */
 bool value_flag(const char *text, bool *flag, struct value_why *why);
@@ -71,5 +76,8 @@ void value_word(const char *words, unsigned index, char out[VALUE_TEXT_CAP]);
 
 /* The shortest text of a duration: 90s, 2m. */
 void value_duration_text(uint32_t ms, char out[VALUE_TEXT_CAP]);
+
+/* The shortest text of a size: 1500, 64k. */
+void value_size_text(uint32_t bytes, char out[VALUE_TEXT_CAP]);
 
 #endif

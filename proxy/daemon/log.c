@@ -38,7 +38,10 @@ static struct {
 	uint64_t tokens_ms; /* the bucket, in ms of TOKENS_PER_S */
 	uint64_t bucket_at_ms;
 	int fd;
-	struct config_log style;
+	_Atomic int format;    /* enum config_log_format */
+	_Atomic int addresses; /* enum config_log_addresses */
+	bool is_inside;	       /* what was written last ends inside a line */
+	bool is_torn;	       /* and its rest was dropped */
 	void (*wake)(void *);
 	void *wake_arg;
 	_Atomic uint64_t dropped;
@@ -121,33 +124,6 @@ take_token(void)
 	return has_one;
 }
 
-/* True if somebody may ask why: the line is owed, whatever the rate. */
-static bool
-is_owed(const struct session *s)
-{
-	switch (s->reason) {
-	case REASON_GAVE_UP:
-	case REASON_MTA_REFUSED:
-	case REASON_MTA_UNREACHABLE:
-	case REASON_NO_SLOT:
-	case REASON_FULL:
-	case REASON_DRAINED:
-	case REASON_BUG:
-		return true;
-	case REASON_NONE:
-	case REASON_QUIT:
-	case REASON_CLIENT_CLOSED:
-	case REASON_CLIENT_RESET:
-	case REASON_MTA_CLOSED:
-	case REASON_MTA_RESET:
-	case REASON_IDLE:
-	case REASON_LINGER:
-	case REASON_COUNT:
-		break;
-	}
-	return s->counts.held_ms > 0 || s->counts.replies_held > 0;
-}
-
 static const char *
 level_name(enum log_level level)
 {
@@ -162,20 +138,40 @@ level_name(enum log_level level)
 	return "info";
 }
 
+static struct config_log
+style_now(void)
+{
+	return (struct config_log){
+	    .format = (enum config_log_format)atomic_load_explicit(
+		&the_log.format, memory_order_relaxed),
+	    .addresses = (enum config_log_addresses)atomic_load_explicit(
+		&the_log.addresses, memory_order_relaxed),
+	};
+}
+
+void
+log_style(const struct config_log *style)
+{
+	atomic_store_explicit(&the_log.format, (int)style->format,
+			      memory_order_relaxed);
+	atomic_store_explicit(&the_log.addresses, (int)style->addresses,
+			      memory_order_relaxed);
+}
+
 void
 log_open(int fd, const struct config_log *style, void (*wake)(void *),
 	 void *wake_arg)
 {
 	the_log.fd = fd;
-	the_log.style = *style;
 	the_log.wake = wake;
 	the_log.wake_arg = wake_arg;
+	log_style(style);
 }
 
 void
 log_address(const struct addr *a, char out[LOG_ADDRESS_CAP])
 {
-	log_line_address(the_log.style.addresses, a, out, LOG_ADDRESS_CAP);
+	log_line_address(style_now().addresses, a, out, LOG_ADDRESS_CAP);
 }
 
 void
@@ -188,7 +184,7 @@ log_say(enum log_level level, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(message, sizeof message, format, args);
 	va_end(args);
-	log_line_begin(&line, the_log.style.format, clock_ms(CLOCK_REALTIME),
+	log_line_begin(&line, style_now().format, clock_ms(CLOCK_REALTIME),
 		       level_name(level));
 	log_line_text(&line, "msg", message, sizeof message);
 	log_line_end(&line);
@@ -198,14 +194,14 @@ log_say(enum log_level level, const char *format, ...)
 void
 log_session(const struct session_report *report)
 {
+	const struct config_log style = style_now();
 	struct log_line line;
 
-	if (!is_owed(report->session) && !take_token()) {
+	if (!log_line_is_owed(report->session) && !take_token()) {
 		drop_lines(1);
 		return;
 	}
-	log_line_session(&line, &the_log.style, clock_ms(CLOCK_REALTIME),
-			 report);
+	log_line_session(&line, &style, clock_ms(CLOCK_REALTIME), report);
 	enqueue(line.text, line.len, RING_RESERVE, RING_WAKE);
 }
 
@@ -245,6 +241,17 @@ count_lines(const char *bytes, size_t len)
 	return lines;
 }
 
+/* Up to the last line's end; all of it if there is none. */
+static size_t
+whole_lines(const char *bytes, size_t len)
+{
+	for (size_t n = len; n > 0; n--) {
+		if (bytes[n - 1] == '\n')
+			return n;
+	}
+	return len;
+}
+
 /* Writes a piece; false if the reader does not take it now. */
 static bool
 write_piece(const char *bytes, size_t len, int wait_ms)
@@ -254,12 +261,18 @@ write_piece(const char *bytes, size_t len, int wait_ms)
 
 	if (poll(&p, 1, wait_ms) <= 0)
 		return false;
+	if (the_log.is_torn && write(the_log.fd, "\n", 1) == 1)
+		the_log.is_torn = false;
 	n = write(the_log.fd, bytes, len);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (n < 0) { /* nobody will ever read this */
-		drop_lines(count_lines(bytes, len));
-		n = (ssize_t)len;
+		n = (ssize_t)whole_lines(bytes, len);
+		drop_lines(count_lines(bytes, (size_t)n));
+		the_log.is_torn |= the_log.is_inside;
+		the_log.is_inside = false;
+	} else if (n > 0) {
+		the_log.is_inside = bytes[n - 1] != '\n';
 	}
 	consume((size_t)n);
 	return true;

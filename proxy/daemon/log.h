@@ -32,6 +32,9 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO };
 void log_open(int fd, const struct config_log *style, void (*wake)(void *),
 	      void *wake_arg);
 
+/* Lines look like this from now on. Any time, main thread. */
+void log_style(const struct config_log *style);
+
 /*
  * Says one line. Any thread; never blocks on I/O, never allocates. What a
  * peer said may stand in the arguments: control bytes and bytes above 126

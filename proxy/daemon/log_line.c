@@ -13,8 +13,8 @@
 #include <string.h>
 #include <time.h>
 
-/* For `"`, `}` and the newline. */
-#define TAIL 3
+/* For `"`, two `}` and the newline. */
+#define TAIL 4
 
 static size_t
 room(const struct log_line *l)
@@ -33,11 +33,12 @@ put(struct log_line *l, const char *bytes, size_t len)
 	l->len += len;
 }
 
+static const char hex[] = "0123456789abcdef";
+
 /* One byte as it is shown; returns the length, 6 at most. */
 static size_t
 escape(bool is_json, uint8_t c, char out[6])
 {
-	static const char hex[] = "0123456789abcdef";
 	size_t n = 0;
 
 	if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
@@ -88,7 +89,9 @@ put_key(struct log_line *l, const char *key)
 	if (room(l) < len + 4 + 32)
 		return false;
 	if (l->is_json) {
-		put(l, l->len == 1 ? "\"" : ",\"", l->len == 1 ? 1 : 2);
+		bool is_first = l->text[l->len - 1] == '{';
+
+		put(l, is_first ? "\"" : ",\"", is_first ? 1 : 2);
 		put(l, key, len);
 		put(l, "\":", 2);
 	} else {
@@ -145,6 +148,53 @@ log_line_flag(struct log_line *l, const char *key, bool is_set)
 		put(l, "yes", 3);
 }
 
+bool
+log_line_raw(struct log_line *l, const char *key, const char *json, size_t len)
+{
+	size_t was = l->len;
+
+	if (!put_key(l, key))
+		return false;
+	if (len > room(l)) {
+		l->len = was;
+		return false;
+	}
+	put(l, json, len);
+	return true;
+}
+
+void
+log_line_object(struct log_line *l, const char *key)
+{
+	l->is_inside = put_key(l, key);
+	if (l->is_inside)
+		put(l, "{", 1);
+}
+
+void
+log_line_object_end(struct log_line *l)
+{
+	if (l->is_inside)
+		l->text[l->len++] = '}'; /* TAIL keeps this byte free */
+	l->is_inside = false;
+}
+
+void
+log_line_hex(struct log_line *l, const char *key, const uint8_t *bytes,
+	     size_t len)
+{
+	if (bytes == NULL || len == 0 || !put_key(l, key))
+		return;
+	if (l->is_json)
+		put(l, "\"", 1);
+	for (size_t i = 0; i < len && room(l) > 2; i++) {
+		put(l, &hex[bytes[i] >> 4], 1);
+		put(l, &hex[bytes[i] & 15], 1);
+	}
+	if (l->is_json)
+		l->text[l->len++] = '"'; /* TAIL keeps this byte free */
+}
+
 void
 log_line_begin(struct log_line *l, enum config_log_format format,
 	       uint64_t unix_ms, const char *level)
@@ -155,6 +205,7 @@ log_line_begin(struct log_line *l, enum config_log_format format,
 	size_t n;
 
 	l->len = 0;
+	l->is_inside = false;
 	l->is_json = format == CONFIG_LOG_JSON;
 	if (l->is_json)
 		put(l, "{", 1);

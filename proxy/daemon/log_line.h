@@ -25,6 +25,7 @@ struct log_line {
 	char text[LOG_LINE_CAP];
 	size_t len;
 	bool is_json;
+	bool is_inside; /* of an object */
 };
 
 /* Begins a line with its time (ms since 1970) and level. */
@@ -40,6 +41,27 @@ void log_line_number(struct log_line *l, const char *key, uint64_t value);
 /* Adds key=yes or true; a flag that is not set is left out. */
 void log_line_flag(struct log_line *l, const char *key, bool is_set);
 
+/*
+ * Adds a value that is JSON already, whole or not at all. Only where the line
+ * is JSON. False if there was no room for it.
+ */
+bool log_line_raw(struct log_line *l, const char *key, const char *json,
+		  size_t len);
+
+/* Adds bytes as hex digits. NULL or no bytes are left out. */
+void log_line_hex(struct log_line *l, const char *key, const uint8_t *bytes,
+		  size_t len);
+
+/* Opens an object under the key, until log_line_object_end(). JSON alone. */
+void log_line_object(struct log_line *l, const char *key);
+void log_line_object_end(struct log_line *l);
+
+/* Adds all that was counted of a session. */
+void log_line_counts(struct log_line *l, const struct session_counts *c);
+
+/* "sidecar", "kernel" or "none". */
+const char *log_line_syn_source(enum syn_source source);
+
 /* Ends the line with a newline. */
 void log_line_end(struct log_line *l);
 
@@ -50,6 +72,10 @@ void log_line_address(enum config_log_addresses how, const struct addr *a,
 /* Fills the whole line of a session. */
 void log_line_session(struct log_line *l, const struct config_log *style,
 		      uint64_t unix_ms, const struct session_report *report);
+
+/* True if the line of a session that is over must be said, whatever the rate:
+ * it was held, or ended for a fault of ours or of the MTA. */
+bool log_line_is_owed(const struct session *s);
 
 /*
  * Says in words what made this session slow, for a postmaster: "rule everyone

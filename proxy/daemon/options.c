@@ -192,8 +192,9 @@ options_print_help(FILE *out)
 	      out);
 	for (size_t i = 0; i < ROWS; i++)
 		print_row(&rows[i], out);
-	fputs("\nSignals: TERM and INT let sessions end and exit; a second one "
-	      "exits now.\n"
+	fputs("\nSignals: TERM and INT let sessions end and exit, a second one "
+	      "exits now;\n"
+	      "HUP reads the configuration again.\n"
 	      "Exit: 0 fine, 1 configuration, 2 command line, 75 try again "
 	      "later.\n",
 	      out);

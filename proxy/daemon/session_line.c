@@ -45,10 +45,25 @@ seconds(uint64_t ms)
 static void
 say_decision(struct words *w, const struct session_report *r)
 {
-	if (r->session->plan.rule_id == PLAN_NO_RULE)
+	const struct plan *plan = &r->session->plan;
+
+	if (plan->rule_id == PLAN_NO_RULE)
 		say(w, "no rule decided");
 	else
-		say(w, "rule %s gave class %s", r->rule, r->class);
+		say(w, "rule %s %s class %s", r->rule,
+		    plan->is_shadow ? "would give" : "gave", r->class);
+	if (plan->shadow_rule_id != PLAN_NO_RULE)
+		say(w, " (rule %s, in shadow, would have decided before)",
+		    r->shadow_rule);
+}
+
+/* In shadow mode the figures of the plan are wishes. */
+static void
+say_would_be(struct words *w, const struct session *s)
+{
+	if (s->plan.is_shadow)
+		say(w, ", would have been held for %.1fs",
+		    seconds(s->counts.would_ms));
 }
 
 static uint32_t
@@ -57,25 +72,36 @@ less(uint32_t a, uint32_t b)
 	return a > b ? a - b : 0;
 }
 
+/* The greeting's delay; of a plan in shadow none. */
+static uint32_t
+planned_greet_ms(const struct session *s)
+{
+	return s->plan.is_shadow ? 0 : s->plan.greet_ms;
+}
+
 /* What the MTA, or the want of a place at it, added to the greeting. */
 static void
 say_waiting(struct words *w, const struct session *s)
 {
 	uint32_t gate_ms = s->counts.gate_ms;
-	uint32_t mta_ms = less(s->counts.greet_ms, s->plan.greet_ms + gate_ms);
+	uint32_t greet_ms = planned_greet_ms(s);
+	uint32_t mta_ms = less(s->counts.greet_ms, greet_ms + gate_ms);
 
-	if (s->is_greeted && s->plan.greet_ms > 0 && mta_ms >= NOTABLE_MS)
+	if (s->is_greeted && greet_ms > 0 && mta_ms >= NOTABLE_MS)
 		say(w, " (%.1fs of it waiting for the MTA)", seconds(mta_ms));
 	if (gate_ms >= NOTABLE_MS)
 		say(w, ", %.1fs waiting for a free MTA connection",
 		    seconds(gate_ms));
+	if (s->counts.caps_ms >= NOTABLE_MS)
+		say(w, ", %.1fs waiting for a place in its class",
+		    seconds(s->counts.caps_ms));
 }
 
 static void
 say_greeting(struct words *w, const struct session *s)
 {
 	uint32_t greet_ms = s->counts.greet_ms;
-	uint32_t plan_ms = s->plan.greet_ms;
+	uint32_t plan_ms = planned_greet_ms(s);
 
 	if (!s->is_greeted && plan_ms > 0)
 		say(w, "greeting due after %.1fs", seconds(plan_ms));
@@ -95,7 +121,7 @@ static void
 say_replies(struct words *w, const struct session *s)
 {
 	const struct session_counts *c = &s->counts;
-	uint32_t greet_ms = s->plan.greet_ms;
+	uint32_t greet_ms = planned_greet_ms(s);
 
 	if (c->replies_held == 0)
 		return;
@@ -106,44 +132,40 @@ say_replies(struct words *w, const struct session *s)
 	    seconds(less(c->held_ms, greet_ms)));
 }
 
-/* What the end adds to the story; most ends add nothing. */
+/*
+ * What the end adds to the story, and whether somebody may ask why: then the
+ * line is owed, whatever the rate. Most ends add nothing.
+ */
+static const struct {
+	const char *words;
+	bool is_owed;
+} ends[REASON_COUNT] = {
+    [REASON_GAVE_UP] = {"; the client left", true},
+    [REASON_MTA_REFUSED] = {"; the MTA did not greet with 220", true},
+    [REASON_MTA_UNREACHABLE] = {"; the MTA could not be reached: 421", true},
+    [REASON_NO_SLOT] = {"; all MTA connections were in use: 421", true},
+    [REASON_DEFERRED] = {"; told to come back later: 421", true},
+    [REASON_FULL] = {"; sessions were used up and this one gave way: 421",
+		     true},
+    [REASON_DRAINED] = {"; cut at the end of a drain", true},
+    [REASON_BUG] = {"; an error in Tarry ended it, please report this line",
+		    true},
+};
+
 static void
 say_end(struct words *w, const struct session *s)
 {
-	switch (s->reason) {
-	case REASON_GAVE_UP:
-		say(w, "; the client left after %.1fs of it",
-		    seconds(s->counts.gave_up_ms));
-		break;
-	case REASON_MTA_REFUSED:
-		say(w, "; the MTA did not greet with 220");
-		break;
-	case REASON_MTA_UNREACHABLE:
-		say(w, "; the MTA could not be reached: 421");
-		break;
-	case REASON_NO_SLOT:
-		say(w, "; all MTA connections were in use: 421");
-		break;
-	case REASON_FULL:
-		say(w, "; sessions were used up and this one gave way: 421");
-		break;
-	case REASON_DRAINED:
-		say(w, "; cut at the end of a drain");
-		break;
-	case REASON_BUG:
-		say(w, "; an error in Tarry ended it, please report this line");
-		break;
-	case REASON_NONE:
-	case REASON_QUIT:
-	case REASON_CLIENT_CLOSED:
-	case REASON_CLIENT_RESET:
-	case REASON_MTA_CLOSED:
-	case REASON_MTA_RESET:
-	case REASON_IDLE:
-	case REASON_LINGER:
-	case REASON_COUNT:
-		break;
-	}
+	if (ends[s->reason].words != NULL)
+		say(w, "%s", ends[s->reason].words);
+	if (s->reason == REASON_GAVE_UP)
+		say(w, " after %.1fs of it", seconds(s->counts.gave_up_ms));
+}
+
+bool
+log_line_is_owed(const struct session *s)
+{
+	return ends[s->reason].is_owed || s->counts.held_ms > 0 ||
+	       s->counts.replies_held > 0;
 }
 
 void
@@ -155,11 +177,12 @@ log_line_why(const struct session_report *r, char *out, size_t cap)
 	say(&w, ": ");
 	say_greeting(&w, r->session);
 	say_replies(&w, r->session);
+	say_would_be(&w, r->session);
 	say_end(&w, r->session);
 }
 
-static const char *
-syn_source_name(enum syn_source source)
+const char *
+log_line_syn_source(enum syn_source source)
 {
 	switch (source) {
 	case SYN_FROM_SIDECAR:
@@ -193,7 +216,7 @@ put_signature(struct log_line *l, const struct session_report *r)
 {
 	log_line_text(l, "syn", r->signature != NULL ? r->signature : "unknown",
 		      SIGNATURE_TEXT_CAP);
-	log_line_text(l, "syn_source", syn_source_name(r->syn_source),
+	log_line_text(l, "syn_source", log_line_syn_source(r->syn_source),
 		      LOG_PEER_CAP);
 	if (r->label == NULL)
 		return;
@@ -202,8 +225,8 @@ put_signature(struct log_line *l, const struct session_report *r)
 		      LOG_PEER_CAP);
 }
 
-static void
-put_counts(struct log_line *l, const struct session_counts *c)
+void
+log_line_counts(struct log_line *l, const struct session_counts *c)
 {
 	const struct {
 		const char *key;
@@ -211,7 +234,9 @@ put_counts(struct log_line *l, const struct session_counts *c)
 	} rows[] = {
 	    {"greet_ms", c->greet_ms},
 	    {"gate_ms", c->gate_ms},
+	    {"caps_ms", c->caps_ms},
 	    {"held_ms", c->held_ms},
+	    {"would_ms", c->would_ms},
 	    {"gave_up_ms", c->gave_up_ms},
 	    {"replies_held", c->replies_held},
 	    {"bytes_in", c->bytes[SIDE_CLIENT]},
@@ -220,6 +245,7 @@ put_counts(struct log_line *l, const struct session_counts *c)
 	    {"messages_refused", c->messages_refused},
 	    {"recipients", c->recipients},
 	    {"recipients_refused", c->recipients_refused},
+	    {"unknown_users", c->unknown_users},
 	    {"errors", c->errors},
 	    {"dials", c->dials},
 	};
@@ -248,8 +274,10 @@ log_line_session(struct log_line *l, const struct config_log *style,
 	log_line_text(l, "rule", r->rule, LOG_PEER_CAP);
 	log_line_text(l, "class", r->class, LOG_PEER_CAP);
 	log_line_text(l, "mode", r->mode, LOG_PEER_CAP);
+	if (s->plan.shadow_rule_id != PLAN_NO_RULE)
+		log_line_text(l, "shadow_rule", r->shadow_rule, LOG_PEER_CAP);
 	put_signature(l, r);
-	put_counts(l, &s->counts);
+	log_line_counts(l, &s->counts);
 	log_line_text(l, "last_verb",
 		      smtp_verb_name((enum smtp_verb)s->last_verb),
 		      LOG_PEER_CAP);

@@ -25,9 +25,10 @@ struct session_report {
 	enum syn_source syn_source;
 	const char *label; /* NULL: none */
 	enum label_quality label_quality;
-	const char *rule;	  /* policy_rule_name() */
-	const char *class;	  /* policy_class_name() */
-	const char *mode;	  /* "enforce" */
+	const char *rule;	  /* names_rule() */
+	const char *shadow_rule;  /* the same, of plan.shadow_rule_id */
+	const char *class;	  /* names_class() */
+	const char *mode;	  /* "enforce" or "shadow" */
 	enum session_phase phase; /* in which it ended, before CLOSING */
 	uint64_t duration_ms;	  /* accept to end */
 };

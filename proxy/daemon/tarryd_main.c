@@ -1,15 +1,10 @@
 /*
  * tarryd: the command line and the configuration, then the control plane.
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 
-#include "proxy/config/labels.h"
 #include "proxy/daemon/control.h"
-#include "proxy/daemon/log.h"
-#include "proxy/daemon/options.h"
 
 enum exit_status { EXIT_FINE = 0, EXIT_CONFIG = 1, EXIT_USAGE = 2 };
 
@@ -21,36 +16,9 @@ say_label_note(void *user, enum labels_severity severity, const char *message)
 		severity == LABELS_ERROR ? "skipped" : "note", message);
 }
 
-/* Names for signatures: for people, so nothing fails for want of them. */
-static struct labels *
-load_labels(const struct config *config)
-{
-	struct labels *labels;
-	int rc;
-
-	if (config->syn.labels[0] == '\0')
-		return NULL;
-	labels = labels_new();
-	if (labels == NULL)
-		return NULL;
-	rc = labels_load(labels, config->syn.labels, say_label_note, NULL);
-	if (rc < 0)
-		fprintf(stderr,
-			"note: no names for signatures: %s: %s (syn.labels "
-			"names the file)\n",
-			config->syn.labels, strerror(-rc));
-	return labels;
-}
-
 static int
-run(const struct options *options, const struct config *config)
+run(const struct options *options, struct settings *settings)
 {
-	struct labels *labels = load_labels(config);
-	struct control_options control = {
-	    .config = config,
-	    .labels = labels,
-	    .user = options->user,
-	};
 	int status = EXIT_FINE;
 
 	switch (options->action) {
@@ -58,16 +26,15 @@ run(const struct options *options, const struct config *config)
 		printf("the configuration is fine\n");
 		break;
 	case OPTIONS_PRINT:
-		config_print_effective(config, stdout);
+		config_print_effective(settings->config, stdout);
 		break;
 	case OPTIONS_RUN:
-		status = control_run(&control);
+		status = control_run(options, settings);
 		break;
 	case OPTIONS_VERSION:
 	case OPTIONS_HELP:
 		break;
 	}
-	labels_free(labels);
 	return status;
 }
 
@@ -75,20 +42,20 @@ static int
 configure(const struct options *options)
 {
 	struct report report = {0};
-	struct config *config;
-	int rc = config_load(&config, options->config_path, &options->overrides,
-			     &report);
+	struct settings settings;
+	int rc =
+	    settings_load(&settings, options, &report, say_label_note, NULL);
 	int status = EXIT_CONFIG;
 
 	report_print(&report, stderr);
 	if (rc == 0)
-		status = run(options, config);
+		status = run(options, &settings);
 	else
 		fprintf(stderr, "tarryd: %zu %s, nothing was started\n",
 			report.mistakes,
 			report.mistakes == 1 ? "mistake" : "mistakes");
 	report_free(&report);
-	config_free(config);
+	settings_free(&settings);
 	return status;
 }
 

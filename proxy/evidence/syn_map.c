@@ -394,7 +394,8 @@ on_tick(uv_timer_t *timer)
 	map->ticks++;
 	if (map->state != SYN_MAP_ABSENT)
 		look_at_heartbeat(map);
-	else if (map->fd < 0 && map->ticks >= TICKS_A_CONNECT)
+	else if (map->fd < 0 && map->ticks >= TICKS_A_CONNECT &&
+		 map->options.path[0] != '\0')
 		try_connection(map);
 	else if (map->fd >= 0 && map->ticks >= TICKS_TO_SEND)
 		refuse(map, "none came within 2 s");
@@ -405,7 +406,7 @@ set_path(struct syn_map *map, const char *path)
 {
 	size_t len = strlen(path);
 
-	if (len == 0 || len >= sizeof(map->address.sun_path))
+	if (len >= sizeof(map->address.sun_path))
 		return -ENAMETOOLONG;
 	map->address.sun_family = AF_UNIX;
 	memcpy(map->address.sun_path, path, len + 1);
@@ -437,8 +438,26 @@ syn_map_open(struct syn_map **out, struct uv_loop_s *loop,
 	map->handles = 1;
 	/* Cannot fail: there is a callback, and it is not closing. */
 	(void)uv_timer_start(&map->timer, on_tick, TICK_MS, TICK_MS);
-	try_connection(map);
+	if (map->options.path[0] != '\0')
+		try_connection(map);
 	*out = map;
+	return 0;
+}
+
+int
+syn_map_set_path(struct syn_map *map, const char *path)
+{
+	int error;
+
+	if (strcmp(path, map->options.path) == 0)
+		return 0;
+	error = set_path(map, path);
+	if (error != 0)
+		return error;
+	disconnect(map);
+	map->said[0] = '\0';
+	/* The old connection is closed by the next tick: then the new one. */
+	map->ticks = TICKS_A_CONNECT;
 	return 0;
 }
 

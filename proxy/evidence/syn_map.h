@@ -32,7 +32,7 @@ enum syn_map_state {
 typedef void syn_map_say_fn(void *ctx, const char *message);
 
 struct syn_map_options {
-	const char *path;    /* copied; the sidecar's socket */
+	const char *path;    /* copied; the sidecar's socket; "": none */
 	syn_map_say_fn *say; /* main thread; a change of state, one line */
 	void *say_ctx;
 };
@@ -57,6 +57,13 @@ struct syn_map_status {
 SYN_MAP_MUST_CHECK int syn_map_open(struct syn_map **out,
 				    struct uv_loop_s *loop,
 				    const struct syn_map_options *options);
+
+/*
+ * Looks for the sidecar on another socket from now on; the table of the one
+ * before is let go. The same path again changes nothing. Main thread; returns
+ * 0, or -ENAMETOOLONG and changes nothing.
+ */
+SYN_MAP_MUST_CHECK int syn_map_set_path(struct syn_map *map, const char *path);
 
 /*
  * Stops, unmaps and frees; the loop must run on until its handles are closed.

@@ -26,6 +26,7 @@ buffer_init(struct buffer *b, struct worker *w, struct conn *c, uint8_t side)
 	b->released = 0;
 	b->held = 0;
 	b->unused = 0;
+	b->fresh = 0;
 	b->in_flight = 0;
 	b->side = side;
 }
@@ -160,6 +161,7 @@ buffer_forget_rest(struct buffer *b)
 {
 	b->held = 0;
 	b->unused = 0;
+	b->fresh = 0;
 }
 
 void

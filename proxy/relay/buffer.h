@@ -30,6 +30,7 @@ struct buffer {
 	uint32_t released;
 	uint32_t held;
 	uint32_t unused;
+	uint32_t fresh;	    /* of the unused: not shown yet; stream.c's */
 	uint32_t in_flight; /* of `released`: given to uv_write() */
 	uint8_t side;	    /* whose stream this is */
 	uint8_t data[BUFFER_READ_CAP + BUFFER_SAY_CAP];

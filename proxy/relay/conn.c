@@ -14,6 +14,8 @@
 #include <string.h>
 
 #include "proxy/daemon/log.h"
+#include "proxy/relay/record.h"
+#include "proxy/relay/shortage.h"
 #include "proxy/relay/worker_state.h"
 
 /* How often a socket that is not read is looked at. */
@@ -50,9 +52,10 @@ static void
 on_closed(uv_handle_t *handle)
 {
 	struct conn *c = container_of(handle, struct conn, tcp);
-	struct worker *w = c->worker;
+	struct worker *w = worker_of(c);
 
-	c->is_used = false;
+	facts_close(c);
+	c->listener = NULL;
 	slab_give(&w->conns, c);
 	worker_conn_freed(w);
 }
@@ -64,9 +67,9 @@ count_held(struct conn *c, bool is_held)
 		return;
 	c->is_held = is_held;
 	if (is_held)
-		c->worker->held++;
+		worker_of(c)->held++;
 	else
-		c->worker->held--;
+		worker_of(c)->held--;
 }
 
 static void
@@ -76,30 +79,27 @@ set_waiting(struct conn *c, bool is_waiting)
 		return;
 	c->is_waiting = is_waiting;
 	if (is_waiting)
-		c->worker->waiting++;
+		worker_of(c)->waiting++;
 	else
-		c->worker->waiting--;
-}
-
-static void
-leave_gate(struct conn *c)
-{
-	gate_leave(c->worker->options.gate, &c->waiter);
-	set_waiting(c, false);
+		worker_of(c)->waiting--;
 }
 
 void
-conn_granted(struct conn *c)
+conn_granted(struct conn *c, enum places_grant grant)
 {
-	set_waiting(c, false);
-	conn_event(c, EVENT_GRANTED, SIDE_CLIENT);
+	if (grant == PLACES_GRANT_CAPS) {
+		conn_event(c, EVENT_CAPS, SIDE_CLIENT);
+	} else {
+		set_waiting(c, false);
+		conn_event(c, EVENT_GRANTED, SIDE_CLIENT);
+	}
 	conn_run(c);
 }
 
 void
 conn_end(struct conn *c, enum session_reason reason)
 {
-	struct worker *w = c->worker;
+	struct worker *w = worker_of(c);
 
 	if (c->is_ending)
 		return;
@@ -112,10 +112,13 @@ conn_end(struct conn *c, enum session_reason reason)
 		log_say(LOG_LEVEL_ERROR,
 			"session %" PRIu64 ": broken invariant in phase %s, "
 			"please report it",
-			c->id, session_phase_name(c->phase));
+			c->id,
+			session_phase_name((enum session_phase)c->phase));
 	facts_report(c);
 	count_held(c, false);
-	leave_gate(c);
+	shortage_forget(c);
+	set_waiting(c, false);
+	gate_exit(w->options.gate, &c->place);
 	wheel_remove(&w->wheel, &c->node);
 	leg_hang_up(c);
 	stream_close(c, SIDE_CLIENT);
@@ -135,35 +138,73 @@ hang_up(struct conn *c)
 		conn_end(c, REASON_FULL);
 }
 
-static void
-apply_slot(struct conn *c, const struct orders *o)
+/* The core knows no leg before it is connected: a dial that failed, or that
+ * it does not wait for any more, ends without an order. */
+static bool
+is_dial_over(const struct conn *c, const struct orders *o)
 {
-	struct worker *w = c->worker;
+	return c->leg != NULL && !c->leg->is_connected &&
+	       (o->dial || c->session.phase != PHASE_DIAL);
+}
 
+static void
+give_places(struct conn *c, const struct orders *o)
+{
+	struct gate *gate = worker_of(c)->options.gate;
+
+	if (o->give_caps) {
+		gate_give_caps(gate, &c->place);
+		c->pending &= ~bit(EVENT_CAPS, SIDE_CLIENT);
+	}
 	if (o->give_slot) {
-		leave_gate(c);
+		gate_give_slot(gate, &c->place);
+		set_waiting(c, false);
 		c->pending &= ~(bit(EVENT_GRANTED, SIDE_CLIENT) |
 				bit(EVENT_DENIED, SIDE_CLIENT));
 	}
-	if (o->claim_caps == CAPS_WAIT)
-		conn_event(c, EVENT_CAPS, SIDE_CLIENT);
-	switch (o->claim_slot) {
-	case SLOT_NO_WISH:
-		break;
-	case SLOT_ANY:
-	case SLOT_SHARE:
-		if (gate_ask(w->options.gate, &c->waiter, w->options.id))
-			conn_event(c, EVENT_GRANTED, SIDE_CLIENT);
-		else
-			set_waiting(c, true);
-		break;
-	case SLOT_RESERVE:
-		conn_event(c, EVENT_DENIED, SIDE_CLIENT);
-		break;
-	case SLOT_INTO_SHARE:
+}
+
+/* A plan that only would have done something ranks with those who pass. */
+static uint32_t
+slot_rank(const struct plan *p)
+{
+	return p->is_shadow ? 0 : p->rank;
+}
+
+static void
+claim_slot(struct conn *c, enum slot_wish wish)
+{
+	struct gate *gate = worker_of(c)->options.gate;
+	bool is_waiting = false;
+
+	switch (gate_claim_slot(gate, &c->place, wish,
+				slot_rank(&c->session.plan))) {
+	case PLACES_GRANTED:
 		conn_event(c, EVENT_GRANTED, SIDE_CLIENT);
 		break;
+	case PLACES_DENIED:
+		conn_event(c, EVENT_DENIED, SIDE_CLIENT);
+		break;
+	case PLACES_WAITS:
+		is_waiting = true;
+		break;
 	}
+	set_waiting(c, is_waiting);
+}
+
+static void
+apply_places(struct conn *c, const struct orders *o)
+{
+	struct gate *gate = worker_of(c)->options.gate;
+
+	give_places(c, o);
+	if (o->claim_caps != CAPS_NO_WISH &&
+	    gate_claim_caps(gate, &c->place, &c->session.plan, o->claim_caps) ==
+		PLACES_GRANTED &&
+	    o->claim_caps == CAPS_WAIT)
+		conn_event(c, EVENT_CAPS, SIDE_CLIENT);
+	if (o->claim_slot != SLOT_NO_WISH)
+		claim_slot(c, o->claim_slot);
 }
 
 static enum session_reason
@@ -185,6 +226,27 @@ apply_streams(struct conn *c, const struct event *ev, const struct orders *o)
 	return REASON_NONE;
 }
 
+/* A time of the loop as ms since the session was opened; 0 stays 0. */
+static uint32_t
+since_opened(const struct conn *c, uint64_t ms)
+{
+	if (ms == 0)
+		return 0;
+	/* 49 days are enough; and what is due at once is not "never". */
+	return ms > c->session.opened_ms ? (uint32_t)(ms - c->session.opened_ms)
+					 : 1;
+}
+
+/* Many pipelined commands want more room than a leg has. */
+static void
+apply_ring(struct conn *c, const struct orders *o)
+{
+	if (o->give_ring)
+		leg_give_ring(c);
+	if (o->want_ring)
+		leg_take_ring(c);
+}
+
 /* The states of the orders: what is wanted from now on. */
 static void
 apply_states(struct conn *c, const struct orders *o)
@@ -197,7 +259,9 @@ apply_states(struct conn *c, const struct orders *o)
 		if (o->feed[side] && stream_has_unused(c, side))
 			conn_event(c, EVENT_BYTES, side);
 	}
-	c->wake_ms = o->deadline_ms;
+	c->quota =
+	    o->quota < BUFFER_READ_CAP ? (uint16_t)o->quota : BUFFER_READ_CAP;
+	c->wake_ms = since_opened(c, o->deadline_ms);
 	if (o->want_flushed)
 		c->wants_flushed = true;
 	if (o->want_plan)
@@ -213,11 +277,14 @@ apply(struct conn *c, const struct event *ev, const struct orders *o)
 		conn_end(c, r);
 		return;
 	}
-	if (o->hang_up)
+	if (o->hang_up || is_dial_over(c, o))
 		hang_up(c);
-	apply_slot(c, o);
+	apply_places(c, o);
+	if (o->receive_buffer != RECEIVE_KEEP)
+		stream_set_window(c, o->receive_buffer);
 	if (o->dial && !c->is_ending)
 		leg_dial(c);
+	apply_ring(c, o);
 	apply_states(c, o);
 	if (o->end != REASON_NONE)
 		conn_end(c, o->end);
@@ -235,19 +302,21 @@ static void
 note_progress(struct conn *c)
 {
 	struct session *s = &c->session;
+	const struct leg *leg = leg_of(c);
 
 	if (s->phase != PHASE_CLOSING && s->phase != PHASE_LINGER &&
 	    s->phase != PHASE_ENDED)
-		c->phase = s->phase;
-	if (c->leg != NULL && c->leg->leg.greeting_done)
+		c->phase = (uint8_t)s->phase; /* a small enum */
+	if (leg != NULL && leg->greeting_done)
 		leg_greeted(c);
+	shortage_note(c);
 	count_held(c, session_is_held(s));
 }
 
 static void
 step(struct conn *c, struct event *ev)
 {
-	struct worker *w = c->worker;
+	struct worker *w = worker_of(c);
 	struct orders *o = &w->orders;
 
 	if (ev->kind == EVENT_OPEN || ev->kind == EVENT_REPLAN) {
@@ -256,9 +325,8 @@ step(struct conn *c, struct event *ev)
 	}
 	if (ev->kind == EVENT_BYTES)
 		stream_show(c, ev->side, ev);
-	session_step(&w->site, &c->session,
-		     c->leg != NULL ? &c->leg->leg : NULL, ev, uv_now(&w->loop),
-		     o);
+	session_step(&w->site, &c->session, leg_of(c), ev, uv_now(&w->loop), o);
+	record_step(c, o);
 	note_progress(c);
 	if (is_stuck(ev, o)) {
 		conn_end(c, REASON_BUG);
@@ -276,8 +344,9 @@ tell_flushed(struct conn *c)
 	conn_event(c, EVENT_FLUSHED, SIDE_CLIENT);
 }
 
-static uint64_t
-earlier(uint64_t a, uint64_t b)
+/* The earlier of two times, where 0 is never. */
+static uint32_t
+earlier(uint32_t a, uint32_t b)
 {
 	if (a == 0 || b == 0)
 		return a + b;
@@ -288,8 +357,8 @@ earlier(uint64_t a, uint64_t b)
 static void
 set_check(struct conn *c)
 {
-	uint64_t now_ms = uv_now(&c->worker->loop);
-	uint64_t at = 0;
+	uint32_t now_ms = conn_now(c);
+	uint32_t at = 0;
 	enum side side;
 
 	for (side = SIDE_CLIENT; side < SIDE_COUNT; side++) {
@@ -309,15 +378,18 @@ set_check(struct conn *c)
 static void
 set_deadline(struct conn *c)
 {
-	uint64_t at = earlier(c->wake_ms, facts_look_ms(c));
+	struct worker *w = worker_of(c);
+	uint32_t at = earlier(c->wake_ms, c->facts.look_again_ms);
+	uint64_t deadline_ms;
 
 	at = earlier(at, c->check_ms);
 	if (at == 0) {
-		wheel_remove(&c->worker->wheel, &c->node);
+		wheel_remove(&w->wheel, &c->node);
 		return;
 	}
-	wheel_set(&c->worker->wheel, &c->node, at);
-	worker_arm(c->worker, at);
+	deadline_ms = c->session.opened_ms + at;
+	wheel_set(&w->wheel, &c->node, deadline_ms);
+	worker_arm(w, deadline_ms);
 }
 
 void
@@ -348,8 +420,8 @@ conn_run(struct conn *c)
 void
 conn_wake(struct conn *c)
 {
-	uint64_t now_ms = uv_now(&c->worker->loop);
-	uint64_t look_ms = facts_look_ms(c);
+	uint32_t now_ms = conn_now(c);
+	uint32_t look_ms = c->facts.look_again_ms;
 	enum side side;
 
 	if (look_ms != 0 && look_ms <= now_ms && facts_look(c))
@@ -429,10 +501,9 @@ take_seat(struct listener *from)
 	generation = c->generation + 1;
 	memset(c, 0, sizeof(*c));
 	c->generation = generation;
-	c->worker = w;
 	c->listener = from;
 	c->id = w->next_id++;
-	c->is_used = true;
+	c->session.opened_ms = uv_now(&w->loop);
 	(void)uv_tcp_init(&w->loop, &c->tcp); /* cannot fail without a socket */
 	return c;
 }
@@ -448,14 +519,15 @@ start(struct conn *c, int error)
 		uv_close((uv_handle_t *)&c->tcp, on_closed);
 		return error;
 	}
-	metrics_add(c->worker->options.metrics,
+	metrics_add(worker_of(c)->options.metrics,
 		    c->session.client.family == 4 ? METRIC_ACCEPTED_IPV4
 						  : METRIC_ACCEPTED_IPV6,
 		    1);
 	conn_event(c, EVENT_OPEN, SIDE_CLIENT);
-	if (c->worker->is_draining)
+	if (worker_of(c)->is_draining)
 		conn_event(c, EVENT_DRAIN, SIDE_CLIENT);
 	conn_run(c);
+	shortage_came(worker_of(c));
 	return 0;
 }
 

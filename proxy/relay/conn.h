@@ -23,41 +23,42 @@ struct leg_seat;
 struct listener;
 struct worker;
 
-/* What one side says, on its way to the other. */
+/* What one side says, on its way to the other; see also conn.buffers. */
 struct stream {
-	struct buffer *buffer; /* NULL: nothing is pending */
-	uint32_t fresh;	       /* of the unused bytes, not yet shown */
-	bool is_fed;	       /* orders.feed */
-	bool is_wanted;	       /* orders.read */
-	bool is_reading;
-	bool is_starved; /* no buffer was free */
-	bool has_ended;	 /* nothing more will come from the side */
-	bool is_broken;	 /* the other side cannot be written to */
-	bool wants_shut; /* FIN to the other side behind the last byte */
-	bool is_shut;
+	bool is_fed : 1;    /* orders.feed */
+	bool is_wanted : 1; /* orders.read */
+	bool is_reading : 1;
+	bool is_starved : 1; /* no buffer was free */
+	bool has_ended : 1;  /* nothing more will come from the side */
+	bool is_broken : 1;  /* the other side cannot be written to */
+	bool wants_shut : 1; /* FIN to the other side behind the last byte */
+	bool is_shut : 1;
 };
 
+/* Every byte of it is paid for by each of the many that are held. */
 struct conn {
-	uint64_t slab_link;  /* the slab's while the seat is free */
-	uint32_t generation; /* how often the seat was taken */
-	bool is_used;	     /* these three also while it is free */
-	struct worker *worker;
-	uint64_t id;	   /* in logs */
-	uint32_t pending;  /* events, one bit each */
-	uint64_t wake_ms;  /* orders.deadline_ms */
-	uint64_t check_ms; /* when to look at what is not read; 0: never */
+	/* These three also while the seat is free. */
+	uint32_t slab_link;		    /* the slab's, then */
+	uint32_t generation;		    /* how often the seat was taken */
+	struct listener *listener;	    /* NULL: free */
+	uint64_t id;			    /* in logs */
+	struct leg_seat *leg;		    /* NULL: no MTA */
+	struct buffer *buffers[SIDE_COUNT]; /* NULL: nothing is pending */
 	struct wheel_node node;
-	struct gate_waiter waiter;
-	struct leg_seat *leg; /* NULL: no MTA */
-	struct listener *listener;
+	struct place place;
+	uint32_t pending;  /* events, one bit each */
+	uint32_t wake_ms;  /* orders.deadline_ms, since opened; 0: none */
+	uint32_t check_ms; /* when to look at what is not read; 0: never */
 	struct stream streams[SIDE_COUNT];
+	uint16_t quota; /* orders.quota, or all that fits */
+	uint8_t phase;	/* enum session_phase: the last before CLOSING */
+	bool is_running : 1;
+	bool is_ending : 1;
+	bool is_held : 1;      /* as last counted */
+	bool is_waiting : 1;   /* at the gate, as last counted */
+	bool is_lingering : 1; /* as last counted */
+	bool wants_flushed : 1;
 	struct facts facts;
-	enum session_phase phase; /* the last before CLOSING or LINGER */
-	bool is_running;
-	bool is_ending;
-	bool is_held;	 /* as last counted */
-	bool is_waiting; /* at the gate, as last counted */
-	bool wants_flushed;
 	struct session session;
 	uv_tcp_t tcp;
 };
@@ -79,8 +80,8 @@ void conn_event(struct conn *c, enum event_kind kind, enum side side);
 /* Steps the session until nothing is pending. Never recurses. */
 void conn_run(struct conn *c);
 
-/* The gate says that the connection has its slot. */
-void conn_granted(struct conn *c);
+/* The gate says that the connection has what it waited for. */
+void conn_granted(struct conn *c, enum places_grant grant);
 
 /* The wheel says that the connection's deadline has come. */
 void conn_wake(struct conn *c);

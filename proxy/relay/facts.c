@@ -10,8 +10,11 @@
 #include <sys/socket.h>
 
 #include "proxy/config/labels.h"
+#include "proxy/config/names.h"
 #include "proxy/daemon/log.h"
 #include "proxy/evidence/syn_map.h"
+#include "proxy/relay/place_keys.h"
+#include "proxy/relay/record.h"
 #include "proxy/relay/worker_state.h"
 #include "tarry/syn_witness.h"
 
@@ -25,7 +28,7 @@ kernel_syn(struct conn *c, uint8_t raw[SYN_RAW_CAP])
 	socklen_t len = SYN_RAW_CAP;
 	uv_os_fd_t fd;
 
-	if (!c->worker->options.rules.config->syn.kernel)
+	if (!worker_of(c)->options.rules.config->syn.kernel)
 		return 0;
 	if (uv_fileno((uv_handle_t *)&c->tcp, &fd) != 0)
 		return 0;
@@ -99,26 +102,69 @@ source_of(enum syn_witness_source source)
 	return SYN_FROM_NOWHERE;
 }
 
+/* What does not fit a session has a seat of its own; there is one for each. */
+static void
+keep_raw(struct conn *c, const uint8_t *raw, size_t len)
+{
+	struct facts *f = &c->facts;
+	size_t packed = packed_syn_make(f->syn.packed, raw, len);
+
+	f->len = (uint8_t)packed; /* <= PACKED_SYN_CAP */
+	if (packed > 0 || len == 0)
+		return;
+	f->syn.whole = slab_take(&worker_of(c)->syns);
+	if (f->syn.whole == NULL)
+		return;
+	f->is_whole = true;
+	f->len = (uint8_t)len; /* <= SYN_RAW_CAP */
+	memcpy(f->syn.whole, raw, len);
+}
+
+size_t
+facts_raw(const struct conn *c, uint8_t raw[SYN_RAW_CAP])
+{
+	const struct facts *f = &c->facts;
+
+	if (f->len == 0)
+		return 0;
+	if (!f->is_whole)
+		return packed_syn_open(raw, f->syn.packed, f->len,
+				       &c->session.client, &c->session.server);
+	memcpy(raw, f->syn.whole, f->len);
+	return f->len;
+}
+
+static bool
+parsed_syn(const struct conn *c, struct syn *out)
+{
+	uint8_t raw[SYN_RAW_CAP];
+	size_t len = facts_raw(c, raw);
+
+	return len > 0 && syn_parse(out, raw, len) > 0;
+}
+
 static void
 keep(struct conn *c, const struct syn_witness_result *r)
 {
 	struct facts *f = &c->facts;
 
 	f->source = (uint8_t)source_of(r->source); /* a small enum */
+	/* A second at most. */
 	f->look_again_ms =
-	    r->source == SYN_WITNESS_LATER ? r->look_again_ms : 0;
+	    r->source == SYN_WITNESS_LATER ? (uint16_t)r->look_again_ms : 0;
 	f->retransmits = r->retransmits;
-	f->raw_len = r->raw_len;
-	memcpy(f->raw, r->raw, r->raw_len);
+	if (r->raw_len > 0)
+		keep_raw(c, r->raw, r->raw_len);
 	if (r->is_conflict)
-		metrics_add(c->worker->options.metrics, METRIC_SYN_CONFLICT, 1);
+		metrics_add(worker_of(c)->options.metrics, METRIC_SYN_CONFLICT,
+			    1);
 }
 
 /* One look at the witnesses; kernel_len 0 at all but the first. */
 static void
 look(struct conn *c, const uint8_t *kernel, size_t kernel_len, uint64_t now_ns)
 {
-	struct worker *w = c->worker;
+	struct worker *w = worker_of(c);
 	struct syn_map *map = w->options.syn_map;
 	struct syn_reader reader = syn_map_acquire(map, w->options.id);
 	struct syn_witness_case look = {
@@ -127,7 +173,7 @@ look(struct conn *c, const uint8_t *kernel, size_t kernel_len, uint64_t now_ns)
 	    .local = &c->session.server,
 	    .kernel = kernel,
 	    .kernel_len = kernel_len,
-	    .accepted_ns = c->facts.accepted_ns,
+	    .accepted_ns = c->facts.syn.accepted_ns,
 	    .now_ns = now_ns,
 	    .looks_done = c->facts.looks++,
 	};
@@ -136,6 +182,21 @@ look(struct conn *c, const uint8_t *kernel, size_t kernel_len, uint64_t now_ns)
 	syn_witness_decide(&w->witness, &look, &result);
 	syn_map_release(map, w->options.id);
 	keep(c, &result);
+}
+
+/* From now on the session counts as one of its client, network and stack. */
+static void
+enter_gate(struct conn *c)
+{
+	struct worker *w = worker_of(c);
+	struct place_counts counts;
+	struct place_keys keys;
+	struct syn syn;
+	bool is_known = parsed_syn(c, &syn);
+
+	place_keys_make(&keys, &c->session.client, is_known ? &syn : NULL);
+	gate_enter(w->options.gate, &c->place, w->options.id, &keys,
+		   uv_now(&w->loop), &counts);
 }
 
 int
@@ -148,26 +209,34 @@ facts_open(struct conn *c)
 	if (error != 0)
 		return error;
 	/* The witnesses want the time behind the accept, not the loop's. */
-	c->facts.accepted_ns = uv_hrtime();
-	look(c, kernel, len, c->facts.accepted_ns);
+	c->facts.syn.accepted_ns = uv_hrtime();
+	look(c, kernel, len, c->facts.syn.accepted_ns);
+	enter_gate(c);
 	return 0;
 }
 
-uint64_t
-facts_look_ms(const struct conn *c)
+void
+facts_close(struct conn *c)
 {
-	if (c->facts.look_again_ms == 0)
-		return 0;
-	return c->session.opened_ms + c->facts.look_again_ms;
+	if (c->facts.is_whole)
+		slab_give(&worker_of(c)->syns, c->facts.syn.whole);
+	c->facts.is_whole = false;
 }
 
 bool
 facts_look(struct conn *c)
 {
-	if (c->facts.raw_len > 0 || c->facts.look_again_ms == 0)
+	struct syn syn;
+
+	if (c->facts.len > 0 || c->facts.look_again_ms == 0)
 		return false;
 	look(c, NULL, 0, uv_hrtime());
-	return c->facts.raw_len > 0;
+	if (!parsed_syn(c, &syn))
+		return false;
+	gate_learn(worker_of(c)->options.gate, &c->place, PLAN_CAP_STACK,
+		   place_keys_stack(&syn));
+	record_syn(c);
+	return true;
 }
 
 static void
@@ -176,21 +245,26 @@ set(struct evidence *e, enum evidence_kind kind)
 	e->present |= 1u << kind;
 }
 
-/* Everything that is known of the connection now. */
+static void
+set_if(struct evidence *e, enum evidence_kind kind, bool is_there)
+{
+	if (is_there)
+		set(e, kind);
+}
+
+/* What is known of the client and its SYN now. */
 static void
 gather(struct conn *c, struct evidence *e, enum label_quality *quality)
 {
-	const struct labels *labels = c->worker->options.rules.labels;
-	const struct facts *f = &c->facts;
+	const struct labels *labels = worker_of(c)->options.rules.labels;
 
 	memset(e, 0, sizeof(*e));
 	*quality = LABEL_NONE;
 	e->client = c->session.client;
 	set(e, EVIDENCE_NETWORK);
-	if (c->session.is_early || c->session.is_greeted)
-		set(e, EVIDENCE_EARLY_TALKER);
-	e->early_talker = c->session.is_early;
-	if (f->raw_len == 0 || syn_parse(&e->syn, f->raw, f->raw_len) <= 0)
+	e->listener = c->listener->name;
+	set(e, EVIDENCE_LISTENER);
+	if (!parsed_syn(c, &e->syn))
 		return;
 	set(e, EVIDENCE_SYN);
 	set(e, EVIDENCE_STACK);
@@ -198,38 +272,84 @@ gather(struct conn *c, struct evidence *e, enum label_quality *quality)
 	set(e, EVIDENCE_DISTANCE);
 	if (e->syn.mss != SYN_MSS_ABSENT)
 		set(e, EVIDENCE_MSS);
-	e->syn_retransmits = f->retransmits;
+	/* The kernel keeps one SYN and does not count. */
+	if (c->facts.source == SYN_FROM_SIDECAR) {
+		set(e, EVIDENCE_SYN_RETRANSMITS);
+		e->syn_retransmits = c->facts.retransmits;
+	}
 	if (labels != NULL)
 		e->label = labels_find(labels, &e->syn, quality);
 	if (e->label != NULL)
 		set(e, EVIDENCE_LABEL);
 }
 
+/* What the session did so far. */
+static void
+gather_session(const struct session *s, struct evidence *e)
+{
+	if (s->is_early || s->is_greeted)
+		set(e, EVIDENCE_EARLY_TALKER);
+	e->early_talker = s->is_early;
+	set(e, EVIDENCE_SESSION_ERRORS);
+	e->session_errors = s->counts.errors;
+	set(e, EVIDENCE_SESSION_RECIPIENTS);
+	e->session_recipients = s->counts.recipients;
+	set(e, EVIDENCE_SESSION_MESSAGES);
+	e->session_messages = s->counts.messages;
+	set(e, EVIDENCE_SESSION_UNKNOWN_USERS);
+	e->session_unknown_users = s->counts.unknown_users;
+}
+
+/* How many of its kind there are; 0 is "not counted". */
+static void
+gather_counts(struct conn *c, struct evidence *e)
+{
+	const struct worker *w = worker_of(c);
+	struct place_counts counts;
+
+	gate_look(w->options.gate, &c->place, uv_now(&w->loop), &counts);
+	e->client_sessions = counts.sessions[PLAN_CAP_CLIENT];
+	set_if(e, EVIDENCE_CLIENT_SESSIONS, e->client_sessions > 0);
+	e->network_sessions = counts.sessions[PLAN_CAP_NETWORK];
+	set_if(e, EVIDENCE_NETWORK_SESSIONS, e->network_sessions > 0);
+	e->stack_sessions = counts.sessions[PLAN_CAP_STACK];
+	set_if(e, EVIDENCE_STACK_SESSIONS, e->stack_sessions > 0);
+	e->client_rate = counts.client_rate;
+	set_if(e, EVIDENCE_CLIENT_RATE, e->client_rate > 0);
+}
+
 struct plan
 facts_plan(struct conn *c)
 {
+	struct worker *w = worker_of(c);
 	struct evidence e;
 	enum label_quality quality;
+	struct plan plan;
 
 	gather(c, &e, &quality);
-	return plan_make(&c->worker->options.rules.config->policy, &e, NULL);
+	gather_session(&c->session, &e);
+	gather_counts(c, &e);
+	plan =
+	    plan_make(&w->options.rules.config->policy, &e, &w->stress, NULL);
+	record_plan(c, &e, &plan);
+	return plan;
 }
 
 void
 facts_report(struct conn *c)
 {
-	struct worker *w = c->worker;
-	const struct policy *policy = &w->options.rules.config->policy;
+	struct worker *w = worker_of(c);
 	const struct session *s = &c->session;
 	char signature[SIGNATURE_TEXT_CAP];
 	struct session_report report = {
 	    .session = s,
 	    .id = c->id,
 	    .listener = c->listener->name,
-	    .rule = policy_rule_name(policy, s->plan.rule_id),
-	    .class = policy_class_name(policy, s->plan.class_id),
-	    .mode = "enforce",
-	    .phase = c->phase,
+	    .rule = names_rule(w->options.names, s->plan.rule_id),
+	    .shadow_rule = names_rule(w->options.names, s->plan.shadow_rule_id),
+	    .class = names_class(w->options.names, s->plan.class_id),
+	    .mode = s->plan.is_shadow ? "shadow" : "enforce",
+	    .phase = (enum session_phase)c->phase,
 	    .duration_ms = uv_now(&w->loop) - s->opened_ms,
 	};
 	struct evidence e;
@@ -244,5 +364,6 @@ facts_report(struct conn *c)
 		report.signature = signature;
 	}
 	log_session(&report);
+	record_end(c, &report);
 	metrics_session(w->options.metrics, &report);
 }

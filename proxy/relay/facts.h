@@ -2,7 +2,8 @@
  * What is known of a connection beside its session: the SYN's raw bytes, and
  * who saw them. Asked for at the accept and, where nobody knew the SYN, again
  * a few times while the greeting is held anyway. Nothing waits for it. Only
- * the raw bytes are kept: they are parsed anew for a plan and the log line.
+ * the raw bytes are kept, packed: they are parsed anew for a plan and the log
+ * line.
  */
 #ifndef PROXY_RELAY_FACTS_H
 #define PROXY_RELAY_FACTS_H
@@ -10,19 +11,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proxy/relay/packed_syn.h"
 #include "tarry/plan.h"
-#include "tarry/syn.h"
 
 struct conn;
 
 struct facts {
-	uint64_t accepted_ns;
-	uint32_t look_again_ms; /* after the accept; 0: not any more */
+	uint16_t look_again_ms; /* after the accept; 0: not any more */
 	uint8_t looks;		/* done */
 	uint8_t source;		/* enum syn_source */
+	bool is_whole : 1;	/* the SYN has a seat of its own */
 	uint8_t retransmits;
-	uint8_t raw_len; /* 0: unknown */
-	uint8_t raw[SYN_RAW_CAP];
+	uint8_t len; /* 0: unknown */
+	union {
+		uint64_t accepted_ns; /* while it is looked for */
+		uint8_t packed[PACKED_SYN_CAP];
+		uint8_t *whole; /* SYN_RAW_CAP bytes */
+	} syn;
 };
 
 /*
@@ -31,14 +36,17 @@ struct facts {
  */
 __attribute__((warn_unused_result)) int facts_open(struct conn *c);
 
-/* When to look again, in the loop's time; 0: not any more. */
-uint64_t facts_look_ms(const struct conn *c);
+/* The SYN's raw bytes. Returns their length; 0: unknown. */
+size_t facts_raw(const struct conn *c, uint8_t raw[SYN_RAW_CAP]);
 
 /* Looks once more. True if the SYN is known now. */
 bool facts_look(struct conn *c);
 
 /* The plan for what is known now. */
 struct plan facts_plan(struct conn *c);
+
+/* The connection is closed: gives back what it had of the worker's. */
+void facts_close(struct conn *c);
 
 /* The session is over: its log line and its counts. */
 void facts_report(struct conn *c);

@@ -9,12 +9,26 @@
 
 #define US_PER_MS 1000
 
+static struct worker *
+seat_worker(const struct leg_seat *seat)
+{
+	return seat->tcp.loop->data;
+}
+
+struct leg *
+leg_of(struct conn *c)
+{
+	if (c->leg == NULL || !c->leg->is_connected)
+		return NULL;
+	return &c->leg->is.leg;
+}
+
 static void
 on_closed(uv_handle_t *handle)
 {
 	struct leg_seat *seat = container_of(handle, struct leg_seat, tcp);
 
-	slab_give(&seat->worker->legs, seat);
+	slab_give(&seat_worker(seat)->legs, seat);
 }
 
 static void
@@ -34,12 +48,32 @@ count_failure(struct worker *w, int error)
 
 /* The session lets go of a dial when this long nobody answered. */
 static bool
-has_timed_out(const struct leg_seat *seat)
+has_timed_out(const struct conn *c)
 {
-	const struct worker *w = seat->worker;
+	return conn_now(c) - c->leg->dialled_ms >=
+	       worker_of(c)->site.connect_timeout_ms;
+}
 
-	return uv_now(&w->loop) - seat->dialled_ms >=
-	       w->site.connect_timeout_ms;
+void
+leg_take_ring(struct conn *c)
+{
+	struct leg_seat *seat = c->leg;
+
+	if (leg_of(c) == NULL || seat->ring != NULL)
+		return;
+	seat->ring = slab_take(&worker_of(c)->rings);
+	seat->is.leg.ring = seat->ring;
+}
+
+void
+leg_give_ring(struct conn *c)
+{
+	struct leg_seat *seat = c->leg;
+
+	if (seat == NULL || seat->ring == NULL)
+		return;
+	slab_give(&worker_of(c)->rings, seat->ring);
+	seat->ring = NULL;
 }
 
 void
@@ -49,8 +83,9 @@ leg_hang_up(struct conn *c)
 
 	if (seat == NULL)
 		return;
-	if (!seat->is_connected && has_timed_out(seat))
-		count_failure(seat->worker, UV_ETIMEDOUT);
+	if (!seat->is_connected && has_timed_out(c))
+		count_failure(worker_of(c), UV_ETIMEDOUT);
+	leg_give_ring(c);
 	c->leg = NULL;
 	seat->conn = NULL;
 	uv_close((uv_handle_t *)&seat->tcp, on_closed);
@@ -59,8 +94,9 @@ leg_hang_up(struct conn *c)
 static void
 on_connect(uv_connect_t *request, int status)
 {
-	struct leg_seat *seat = container_of(request, struct leg_seat, request);
-	struct worker *w = seat->worker;
+	struct leg_seat *seat =
+	    container_of(request, struct leg_seat, is.request);
+	struct worker *w = seat_worker(seat);
 	struct conn *c = seat->conn;
 
 	if (c == NULL)
@@ -69,9 +105,12 @@ on_connect(uv_connect_t *request, int status)
 		count_failure(w, status);
 		conn_event(c, EVENT_MTA_FAILED, SIDE_CLIENT);
 	} else {
+		/* libuv is done with the request before it calls back. */
+		memset(&seat->is.leg, 0, sizeof(seat->is.leg));
 		seat->is_connected = true;
 		metrics_time(w->options.metrics, METRIC_HISTOGRAM_MTA_CONNECT,
-			     (uv_now(&w->loop) - seat->dialled_ms) * US_PER_MS);
+			     (uint64_t)(conn_now(c) - seat->dialled_ms) *
+				 US_PER_MS);
 		conn_event(c, EVENT_MTA_CONNECTED, SIDE_CLIENT);
 	}
 	conn_run(c);
@@ -80,22 +119,21 @@ on_connect(uv_connect_t *request, int status)
 static struct leg_seat *
 take_seat(struct conn *c)
 {
-	struct worker *w = c->worker;
+	struct worker *w = worker_of(c);
 	struct leg_seat *seat = slab_take(&w->legs);
 
 	if (seat == NULL)
 		return NULL;
 	memset(seat, 0, sizeof(*seat));
-	seat->worker = w;
 	seat->conn = c;
-	seat->dialled_ms = uv_now(&w->loop);
+	seat->dialled_ms = conn_now(c);
 	return seat;
 }
 
 void
 leg_dial(struct conn *c)
 {
-	struct worker *w = c->worker;
+	struct worker *w = worker_of(c);
 	struct leg_seat *seat = NULL;
 	int error;
 
@@ -110,7 +148,7 @@ leg_dial(struct conn *c)
 	(void)uv_tcp_init(&w->loop, &seat->tcp);
 	(void)uv_tcp_nodelay(&seat->tcp, 1);
 	metrics_add(w->options.metrics, METRIC_MTA_DIALS, 1);
-	error = uv_tcp_connect(&seat->request, &seat->tcp,
+	error = uv_tcp_connect(&seat->is.request, &seat->tcp,
 			       (const struct sockaddr *)&w->mta_address,
 			       on_connect);
 	if (error != 0) {
@@ -124,20 +162,20 @@ leg_dial(struct conn *c)
 void
 leg_greeted(struct conn *c)
 {
-	struct worker *w = c->worker;
+	struct worker *w = worker_of(c);
 	struct leg_seat *seat = c->leg;
 	uint32_t patience_ms;
-	uint64_t ms;
+	uint32_t ms;
 
 	if (seat->is_greeted)
 		return;
 	seat->is_greeted = true;
 	atomic_store(&w->gauges.dials_failed, 0);
-	ms = uv_now(&w->loop) - seat->dialled_ms;
+	ms = conn_now(c) - seat->dialled_ms;
 	metrics_time(w->options.metrics, METRIC_HISTOGRAM_MTA_GREETING,
-		     ms * US_PER_MS);
+		     (uint64_t)ms * US_PER_MS);
 	patience_ms = w->options.rules.config->mta.patience_ms;
 	if (ms > patience_ms)
 		ms = patience_ms;
-	worker_set_lead(w, lead_add(&w->lead, (uint32_t)ms)); /* <= patience */
+	worker_set_lead(w, lead_add(&w->lead, ms));
 }

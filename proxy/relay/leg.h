@@ -14,16 +14,21 @@
 struct conn;
 
 struct leg_seat {
-	uint64_t slab_link;
-	struct worker *worker;
-	struct conn *conn; /* NULL: left alone, closing */
-	uint64_t dialled_ms;
+	uint32_t slab_link;
+	uint32_t dialled_ms; /* since the session was opened */
+	struct conn *conn;   /* NULL: left alone, closing */
 	bool is_connected;
 	bool is_greeted; /* its time was taken */
-	uv_connect_t request;
+	union {
+		uv_connect_t request; /* until it is connected */
+		struct leg leg;	      /* from then on */
+	} is;
+	struct pending *ring; /* lent to the leg; NULL: none */
 	uv_tcp_t tcp;
-	struct leg leg;
 };
+
+/* The core's part: NULL until it is connected. */
+struct leg *leg_of(struct conn *c);
 
 /*
  * Begins to connect to the MTA: sets c->leg, or queues MTA_FAILED. Never
@@ -33,6 +38,10 @@ void leg_dial(struct conn *c);
 
 /* Closes c->leg and sets it to NULL. Nothing of it comes any more. */
 void leg_hang_up(struct conn *c);
+
+/* Lends the leg a ring for many replies, if one is free; takes it back. */
+void leg_take_ring(struct conn *c);
+void leg_give_ring(struct conn *c);
 
 /* The MTA's greeting is complete: takes the time. */
 void leg_greeted(struct conn *c);

@@ -36,7 +36,7 @@ enum probe_step {
 };
 
 struct mta_probe {
-	const struct config *config;
+	struct config_mta mta;
 	mta_probe_fn *tell;
 	void *ctx;
 	uv_loop_t *loop;
@@ -115,7 +115,7 @@ say_failure(struct mta_probe *p)
 	if (strcmp(p->why, p->why_said) == 0)
 		return;
 	memcpy(p->why_said, p->why, sizeof(p->why_said));
-	mta_probe_say_failure(&p->config->mta,
+	mta_probe_say_failure(&p->mta,
 			      p->step != PROBE_CONNECTING ? &p->self : NULL,
 			      p->why);
 }
@@ -140,7 +140,7 @@ pass(struct mta_probe *p)
 
 	p->has_passed = true;
 	p->why[0] = '\0';
-	(void)addr_text(&p->config->mta.address, address, sizeof(address));
+	(void)addr_text(&p->mta.address, address, sizeof(address));
 	log_say(LOG_LEVEL_INFO,
 		"the MTA at %s passed the test session; it greets as %s%s",
 		address, p->name[0] != '\0' ? p->name : "(no usable name)",
@@ -194,7 +194,7 @@ on_time(uv_timer_t *timer)
 		break;
 	case PROBE_CONNECTING:
 		fail(p, "cannot connect: no answer within %u ms",
-		     (unsigned)p->config->mta.connect_timeout_ms);
+		     (unsigned)p->mta.connect_timeout_ms);
 		break;
 	case PROBE_GREETING:
 	case PROBE_EHLO:
@@ -297,7 +297,7 @@ static void
 on_connect(uv_connect_t *request, int status)
 {
 	struct mta_probe *p = container_of(request, struct mta_probe, connect);
-	const struct config_mta *mta = &p->config->mta;
+	const struct config_mta *mta = &p->mta;
 	struct sockaddr_storage sa;
 	int sa_len = sizeof(sa);
 	char text[SESSION_SAY_CAP];
@@ -327,7 +327,7 @@ begin(struct mta_probe *p)
 	struct sockaddr_storage sa;
 	int error;
 
-	(void)sockaddr_set(&sa, &p->config->mta.address);
+	(void)sockaddr_set(&sa, &p->mta.address);
 	p->seen_len = 0;
 	p->pipeconnect = false;
 	p->name[0] = '\0';
@@ -336,7 +336,7 @@ begin(struct mta_probe *p)
 	p->tcp.data = p;
 	p->open_handles++;
 	p->has_socket = true;
-	go(p, PROBE_CONNECTING, p->config->mta.connect_timeout_ms);
+	go(p, PROBE_CONNECTING, p->mta.connect_timeout_ms);
 	error = uv_tcp_connect(&p->connect, &p->tcp,
 			       (const struct sockaddr *)&sa, on_connect);
 	if (error != 0)
@@ -352,7 +352,7 @@ mta_probe_start(struct mta_probe **out, uv_loop_t *loop,
 	*out = NULL;
 	if (p == NULL)
 		return -ENOMEM;
-	p->config = config;
+	p->mta = config->mta;
 	p->tell = tell_fn;
 	p->ctx = ctx;
 	p->loop = loop;

@@ -28,7 +28,7 @@ typedef void mta_probe_fn(void *ctx, const struct worker_mta *mta,
 
 /*
  * Starts testing, at once and then after 1, 2, 4 .. 30 s. What is found is
- * also logged. `config` is borrowed. Returns 0 and *out for the caller
+ * also logged. `config` is copied from. Returns 0 and *out for the caller
  * (mta_probe_stop()), or a negative errno.
  */
 __attribute__((warn_unused_result)) int

@@ -27,7 +27,7 @@ slab_init(struct slab *s, size_t seat_bytes, uint32_t cap)
 	size_t bytes = (seat_bytes + SEAT_ALIGN - 1) / SEAT_ALIGN * SEAT_ALIGN;
 	void *base;
 
-	assert(seat_bytes >= sizeof(uint64_t));
+	assert(seat_bytes >= sizeof(uint32_t));
 	memset(s, 0, sizeof(*s));
 	s->free_head = SLAB_NONE;
 	if (cap == 0 || cap == SLAB_NONE || bytes > SIZE_MAX / cap)

@@ -24,7 +24,7 @@ struct slab {
 };
 
 /*
- * Maps `cap` seats of `seat_bytes` (8 at least, rounded up to 16) bytes.
+ * Maps `cap` seats of `seat_bytes` (4 at least, rounded up to 16) bytes.
  * Returns 0 or a negative errno. slab_free() gives the memory back.
  */
 __attribute__((warn_unused_result)) int
@@ -35,13 +35,13 @@ void slab_free(struct slab *s);
 
 /*
  * A seat, or NULL when all are used. A seat used for the first time is
- * zeroed; another one holds what its last user left, the first 8 bytes
+ * zeroed; another one holds what its last user left, the first 4 bytes
  * excepted.
  */
 void *slab_take(struct slab *s);
 
 /*
- * Gives a seat back; its first 8 bytes become the slab's. Of a free seat only
+ * Gives a seat back; its first 4 bytes become the slab's. Of a free seat only
  * the first 16 may be looked at.
  */
 void slab_give(struct slab *s, void *seat);

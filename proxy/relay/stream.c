@@ -16,6 +16,20 @@
 /* Reading goes on when a full buffer has got this empty. */
 #define RESUME_ROOM (BUFFER_READ_CAP / 2)
 
+/*
+ * The kernel doubles what is asked for, and keeps about 10 KB for 4 KiB on a
+ * path with an MTU of 1500. Less is too little: where the MTU is large (on
+ * loopback 65536) a segment does not fit the window any more, and each one
+ * waits for the sender's timer.
+ */
+#define WINDOW_SMALL 4096
+/* The kernel takes what net.core.rmem_max allows. */
+#define WINDOW_FULL (1 << 30)
+/* <asm-generic/socket.h> since Linux 5.14; older ones refuse it. */
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
+
 /* The kernel's TCP states, as TCP_INFO shows them. */
 #define STATE_CLOSE 7
 #define STATE_CLOSE_WAIT 8
@@ -23,42 +37,43 @@
 static struct buffer *
 take_buffer(struct conn *c, enum side side)
 {
-	struct stream *st = &c->streams[side];
+	struct buffer *b = c->buffers[side];
 
-	if (st->buffer != NULL)
-		return st->buffer;
-	st->buffer = slab_take(&c->worker->buffers);
-	if (st->buffer != NULL)
-		buffer_init(st->buffer, c->worker, c, (uint8_t)side);
-	return st->buffer;
+	if (b != NULL)
+		return b;
+	b = slab_take(&worker_of(c)->buffers);
+	if (b != NULL)
+		buffer_init(b, worker_of(c), c, (uint8_t)side);
+	c->buffers[side] = b;
+	return b;
 }
 
 static void
 give_buffer(struct conn *c, enum side side)
 {
-	slab_give(&c->worker->buffers, c->streams[side].buffer);
-	c->streams[side].buffer = NULL;
+	slab_give(&worker_of(c)->buffers, c->buffers[side]);
+	c->buffers[side] = NULL;
 }
 
 void
 stream_close(struct conn *c, enum side side)
 {
-	struct stream *st = &c->streams[side];
+	struct buffer *b = c->buffers[side];
 
-	if (st->buffer == NULL)
+	if (b == NULL)
 		return;
-	if (st->buffer->in_flight == 0) {
+	if (b->in_flight == 0) {
 		give_buffer(c, side);
 		return;
 	}
-	st->buffer->conn = NULL;
-	st->buffer = NULL;
+	b->conn = NULL;
+	c->buffers[side] = NULL;
 }
 
 bool
 stream_has_unused(const struct conn *c, enum side side)
 {
-	const struct buffer *b = c->streams[side].buffer;
+	const struct buffer *b = c->buffers[side];
 
 	return b != NULL && b->unused > 0;
 }
@@ -66,7 +81,7 @@ stream_has_unused(const struct conn *c, enum side side)
 bool
 stream_is_flushed(const struct conn *c, enum side side)
 {
-	const struct buffer *b = c->streams[side].buffer;
+	const struct buffer *b = c->buffers[side];
 
 	return b == NULL || b->released == 0;
 }
@@ -74,25 +89,25 @@ stream_is_flushed(const struct conn *c, enum side side)
 static bool
 is_loose(const struct conn *c, enum side side)
 {
-	return c->worker->loose > 0 && c->streams[side].buffer == NULL &&
-	       c->worker->loose_side == side;
+	return worker_of(c)->loose > 0 && c->buffers[side] == NULL &&
+	       worker_of(c)->loose_side == side;
 }
 
 void
 stream_show(struct conn *c, enum side side, struct event *ev)
 {
-	struct stream *st = &c->streams[side];
+	struct buffer *b = c->buffers[side];
 
 	if (is_loose(c, side)) {
-		ev->bytes = c->worker->read_buffer;
-		ev->len = c->worker->loose;
+		ev->bytes = worker_of(c)->read_buffer;
+		ev->len = worker_of(c)->loose;
 		ev->fresh = ev->len;
-	} else if (st->buffer != NULL) {
-		ev->bytes = buffer_unused(st->buffer);
-		ev->len = st->buffer->unused;
-		ev->fresh = st->fresh;
+	} else if (b != NULL) {
+		ev->bytes = buffer_unused(b);
+		ev->len = b->unused;
+		ev->fresh = b->fresh;
+		b->fresh = 0;
 	}
-	st->fresh = 0;
 }
 
 /*
@@ -138,7 +153,7 @@ write_now(struct conn *c, enum side side, const void *bytes, size_t len)
 static void
 write_later(struct conn *c, enum side side)
 {
-	struct buffer *b = c->streams[side].buffer;
+	struct buffer *b = c->buffers[side];
 	uv_stream_t *to = conn_handle(c, other_side(side));
 	size_t len;
 	const uint8_t *out = buffer_out(b, &len);
@@ -174,7 +189,7 @@ shut_if_done(struct conn *c, enum side side)
 void
 stream_flush(struct conn *c, enum side side)
 {
-	struct buffer *b = c->streams[side].buffer;
+	struct buffer *b = c->buffers[side];
 	const uint8_t *out;
 	size_t len;
 
@@ -218,7 +233,7 @@ static enum session_reason
 pass_loose(struct conn *c, enum side side, uint32_t used,
 	   const struct orders *o)
 {
-	struct worker *w = c->worker;
+	struct worker *w = worker_of(c);
 	const uint8_t *bytes = w->read_buffer;
 	size_t len = w->loose;
 	size_t written = used;
@@ -231,8 +246,8 @@ pass_loose(struct conn *c, enum side side, uint32_t used,
 	if (!keep(c, side, bytes + written, len - written))
 		return REASON_FULL;
 	if (written < used) {
-		(void)buffer_use(c->streams[side].buffer, used - written);
-		(void)buffer_release(c->streams[side].buffer, used - written);
+		(void)buffer_use(c->buffers[side], used - written);
+		(void)buffer_release(c->buffers[side], used - written);
 		write_later(c, side);
 	}
 	return REASON_NONE;
@@ -270,7 +285,7 @@ static enum session_reason
 apply_to_buffer(struct conn *c, enum side side, uint32_t used,
 		const struct orders *o)
 {
-	struct buffer *b = c->streams[side].buffer;
+	struct buffer *b = c->buffers[side];
 	enum side to = other_side(side);
 
 	if (!buffer_use(b, used) || !buffer_drop(b, o->drop[side]))
@@ -287,7 +302,7 @@ enum session_reason
 stream_apply(struct conn *c, enum side side, uint32_t used,
 	     const struct orders *o)
 {
-	struct worker *w = c->worker;
+	struct worker *w = worker_of(c);
 	enum side to = other_side(side);
 	uint32_t moves = used | o->drop[side] | o->release[side];
 
@@ -302,7 +317,7 @@ stream_apply(struct conn *c, enum side side, uint32_t used,
 	}
 	if (moves == 0 && o->say_len[to] == 0)
 		return REASON_NONE;
-	if (c->streams[side].buffer != NULL)
+	if (c->buffers[side] != NULL)
 		return apply_to_buffer(c, side, used, o);
 	if (moves != 0)
 		return REASON_BUG;
@@ -313,7 +328,7 @@ stream_apply(struct conn *c, enum side side, uint32_t used,
 static bool
 forget_to_mta(struct conn *c)
 {
-	struct buffer *b = c->streams[SIDE_CLIENT].buffer;
+	struct buffer *b = c->buffers[SIDE_CLIENT];
 	struct buffer *rest;
 
 	if (b == NULL)
@@ -329,6 +344,7 @@ forget_to_mta(struct conn *c)
 	rest = take_buffer(c, SIDE_CLIENT);
 	if (rest == NULL)
 		return false;
+	rest->fresh = b->fresh;
 	memcpy(buffer_tail(rest), b->data + b->start + b->released,
 	       b->held + b->unused);
 	buffer_arrived(rest, b->held + b->unused);
@@ -342,11 +358,10 @@ stream_forget_mta(struct conn *c)
 	struct stream *to_client = &c->streams[SIDE_MTA];
 	struct stream *to_mta = &c->streams[SIDE_CLIENT];
 
-	if (to_client->buffer != NULL) {
-		buffer_forget_rest(to_client->buffer);
+	if (c->buffers[SIDE_MTA] != NULL) {
+		buffer_forget_rest(c->buffers[SIDE_MTA]);
 		stream_flush(c, SIDE_MTA);
 	}
-	to_client->fresh = 0;
 	to_client->is_reading = false;
 	to_client->is_starved = false;
 	to_client->has_ended = false;
@@ -360,10 +375,11 @@ static bool
 has_room(const struct conn *c, enum side side)
 {
 	const struct stream *st = &c->streams[side];
+	const struct buffer *b = c->buffers[side];
 
-	if (st->buffer == NULL)
+	if (b == NULL)
 		return true;
-	return buffer_room(st->buffer) >= (st->is_reading ? 1 : RESUME_ROOM);
+	return buffer_room(b) >= (st->is_reading ? 1 : RESUME_ROOM);
 }
 
 /*
@@ -374,7 +390,7 @@ has_room(const struct conn *c, enum side side)
 static bool
 may_take_buffer(const struct conn *c)
 {
-	const struct worker *w = c->worker;
+	const struct worker *w = worker_of(c);
 	uint32_t kept = WORKER_BUFFERS_RESERVE;
 
 	if (c->leg == NULL)
@@ -445,25 +461,52 @@ stream_read_ahead(struct conn *c)
 	    uv_read_start(from, on_alloc_mta, on_read_mta) == 0;
 }
 
-/* Before the greeting no more is taken than is kept. */
+/*
+ * Of a slow upload no more than its quota. Before the greeting no more is
+ * taken than is kept.
+ */
 static size_t
 read_limit(const struct conn *c, enum side side, size_t room)
 {
 	uint32_t unused = c->session.unused;
 	size_t left = 1;
 
-	if (side == SIDE_MTA || c->session.is_greeted)
+	if (side == SIDE_MTA)
+		return room;
+	if (c->quota < room)
+		room = c->quota;
+	if (c->session.is_greeted)
 		return room;
 	if (unused < SESSION_EARLY_CAP)
 		left = SESSION_EARLY_CAP - unused;
 	return left < room ? left : room;
 }
 
+/*
+ * Setting it by hand ends the kernel's own sizing; giving the lock back lets
+ * that go on from the size set last.
+ */
+void
+stream_set_window(struct conn *c, enum receive_buffer size)
+{
+	int bytes = size == RECEIVE_SMALL ? WINDOW_SMALL : WINDOW_FULL;
+	int no_lock = 0;
+	uv_os_fd_t fd;
+
+	if (uv_fileno((uv_handle_t *)&c->tcp, &fd) != 0)
+		return;
+	/* If it fails the upload is only paced, or only slower. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+	if (size == RECEIVE_FULL)
+		(void)setsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &no_lock,
+				 sizeof(no_lock));
+}
+
 void
 stream_alloc(struct conn *c, enum side side, uv_buf_t *buf)
 {
-	struct worker *w = c->worker;
-	struct buffer *b = c->streams[side].buffer;
+	struct worker *w = worker_of(c);
+	struct buffer *b = c->buffers[side];
 	size_t room = BUFFER_READ_CAP;
 	uint8_t *at = w->read_buffer;
 
@@ -479,15 +522,15 @@ stream_alloc(struct conn *c, enum side side, uv_buf_t *buf)
 void
 stream_arrived(struct conn *c, enum side side, size_t n)
 {
-	struct stream *st = &c->streams[side];
+	struct buffer *b = c->buffers[side];
 
-	if (st->buffer == NULL) {
-		c->worker->loose = n;
-		c->worker->loose_side = side;
+	if (b == NULL) {
+		worker_of(c)->loose = n;
+		worker_of(c)->loose_side = side;
 		return;
 	}
-	buffer_arrived(st->buffer, n);
-	st->fresh += (uint32_t)n; /* <= buffer */
+	buffer_arrived(b, n);
+	b->fresh += (uint32_t)n; /* <= buffer */
 }
 
 void

@@ -64,6 +64,12 @@ void stream_set_reading(struct conn *c, enum side side);
  */
 void stream_read_ahead(struct conn *c);
 
+/*
+ * The kernel's receive buffer of the client: small, so that the sender of a
+ * slow upload feels it at once, or as large as the system allows.
+ */
+void stream_set_window(struct conn *c, enum receive_buffer size);
+
 /* Room for the next read, for libuv; length 0 if there is none. */
 void stream_alloc(struct conn *c, enum side side, uv_buf_t *buf);
 

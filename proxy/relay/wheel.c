@@ -6,6 +6,7 @@
 #include "proxy/relay/wheel.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -17,18 +18,40 @@ tick_of(uint64_t ms)
 	return ms / WHEEL_TICK_MS + (ms % WHEEL_TICK_MS != 0);
 }
 
+static bool
+is_placed(const struct wheel_node *n)
+{
+	return n->place != 0;
+}
+
+/* The tick at which the node's slot comes by; w->tick is being served. */
+static uint64_t
+placed_tick(const struct wheel *w, const struct wheel_node *n)
+{
+	return w->tick +
+	       (n->place - 1 + WHEEL_SLOTS - SLOT(w->tick)) % WHEEL_SLOTS;
+}
+
+/* How far ahead of w->tick the deadline is; negative: it is over. */
+static int32_t
+ticks_ahead(const struct wheel *w, const struct wheel_node *n)
+{
+	/* Two's complement by intent: both are the low half of a tick. */
+	return (int32_t)(n->due - (uint32_t)w->tick);
+}
+
 static void
 link_node(struct wheel *w, struct wheel_node *n)
 {
-	uint64_t tick = tick_of(n->deadline_ms);
+	int32_t ahead = ticks_ahead(w, n);
 	size_t slot;
 
-	if (tick <= w->tick)
-		tick = w->tick + 1;
-	if (tick >= w->tick + WHEEL_SLOTS)
-		tick = w->tick + WHEEL_SLOTS - 1;
-	slot = SLOT(tick);
-	n->tick = tick;
+	if (ahead < 1)
+		ahead = 1;
+	if (ahead >= WHEEL_SLOTS)
+		ahead = WHEEL_SLOTS - 1;
+	slot = SLOT(w->tick + (uint64_t)ahead);
+	n->place = (uint32_t)slot + 1; /* < WHEEL_SLOTS */
 	n->prev = NULL;
 	n->next = w->slots[slot];
 	if (n->next != NULL)
@@ -40,7 +63,7 @@ link_node(struct wheel *w, struct wheel_node *n)
 static void
 unlink_node(struct wheel *w, struct wheel_node *n)
 {
-	size_t slot = SLOT(n->tick);
+	size_t slot = n->place - 1;
 
 	if (n->next != NULL)
 		n->next->prev = n->prev;
@@ -52,24 +75,25 @@ unlink_node(struct wheel *w, struct wheel_node *n)
 		w->occupied[slot / 64] &= ~((uint64_t)1 << slot % 64);
 	n->next = NULL;
 	n->prev = NULL;
-	n->tick = 0;
+	n->place = 0;
 }
 
 void
 wheel_init(struct wheel *w, uint64_t now_ms)
 {
 	memset(w, 0, sizeof(*w));
-	/* Nodes are linked behind this, so that tick 0 can mean "not". */
 	w->tick = now_ms / WHEEL_TICK_MS;
 }
 
 void
 wheel_set(struct wheel *w, struct wheel_node *n, uint64_t deadline_ms)
 {
+	uint64_t due = tick_of(deadline_ms);
+
 	assert(deadline_ms > 0);
-	n->deadline_ms = deadline_ms;
-	if (n->tick != 0) {
-		if (n->tick <= tick_of(deadline_ms))
+	n->due = (uint32_t)due; /* the low half */
+	if (is_placed(n)) {
+		if (placed_tick(w, n) <= due)
 			return;
 		unlink_node(w, n);
 	}
@@ -79,9 +103,8 @@ wheel_set(struct wheel *w, struct wheel_node *n, uint64_t deadline_ms)
 void
 wheel_remove(struct wheel *w, struct wheel_node *n)
 {
-	if (n->tick != 0)
+	if (is_placed(n))
 		unlink_node(w, n);
-	n->deadline_ms = 0;
 }
 
 /* The first occupied tick behind w->tick, or 0. */
@@ -106,17 +129,15 @@ next_tick(const struct wheel *w)
 
 /* Puts every node of the slot that has not come yet where it belongs. */
 static struct wheel_node *
-serve_slot(struct wheel *w, uint64_t now_ms)
+serve_slot(struct wheel *w)
 {
 	size_t slot = SLOT(w->tick);
 	struct wheel_node *n;
 
 	while ((n = w->slots[slot]) != NULL) {
 		unlink_node(w, n);
-		if (n->deadline_ms <= now_ms) {
-			n->deadline_ms = 0;
+		if (ticks_ahead(w, n) <= 0)
 			return n;
-		}
 		link_node(w, n);
 	}
 	return NULL;
@@ -128,7 +149,7 @@ wheel_expire(struct wheel *w, uint64_t now_ms)
 	uint64_t now_tick = now_ms / WHEEL_TICK_MS;
 
 	for (;;) {
-		struct wheel_node *n = serve_slot(w, now_ms);
+		struct wheel_node *n = serve_slot(w);
 		uint64_t tick;
 
 		if (n != NULL)

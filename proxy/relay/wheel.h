@@ -15,13 +15,20 @@
 #define WHEEL_TICK_MS 4
 #define WHEEL_SLOTS 8192
 #define WHEEL_NEVER UINT64_MAX
+/* So often wheel_expire() is called at least, and be the wheel empty: then no
+ * deadline is ever mistaken for one 198 days before. */
+#define WHEEL_REST_MS 86400000
 
-/* Embedded by the owner. Zeroed is "no deadline". */
+/*
+ * Embedded by the owner; zeroed is "no deadline". Small, because there is one
+ * a session: of the deadline's tick the low half is kept, which is enough for
+ * deadlines up to 99 days ahead.
+ */
 struct wheel_node {
 	struct wheel_node *next;
 	struct wheel_node *prev;
-	uint64_t tick;	      /* of the slot it stands in */
-	uint64_t deadline_ms; /* 0: none, it may still stand in a slot */
+	uint32_t due;	/* tick of the deadline, modulo 2^32 */
+	uint32_t place; /* slot that it stands in, and 1; 0: in none */
 };
 
 struct wheel {
@@ -43,8 +50,8 @@ void wheel_set(struct wheel *w, struct wheel_node *n, uint64_t deadline_ms);
 void wheel_remove(struct wheel *w, struct wheel_node *n);
 
 /*
- * The next node whose deadline has come, taken out and its deadline set to 0;
- * NULL when there is none left. Never early; late by less than a tick.
+ * The next node whose deadline has come, taken out; NULL when there is none
+ * left. Never early; late by less than a tick.
  */
 struct wheel_node *wheel_expire(struct wheel *w, uint64_t now_ms);
 

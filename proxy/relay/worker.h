@@ -16,8 +16,10 @@
 
 struct config;
 struct gate;
+struct journal_feed;
 struct labels;
 struct metrics;
+struct names;
 struct syn_map;
 struct worker;
 
@@ -46,7 +48,9 @@ struct worker_options {
 	/* Borrowed until worker_free(). */
 	struct syn_map *syn_map; /* or NULL: no sidecar */
 	struct gate *gate;
-	struct metrics *metrics; /* written by this worker alone */
+	struct metrics *metrics;      /* written by this worker alone */
+	const struct names *names;    /* of classes and rules */
+	struct journal_feed *journal; /* or NULL: none */
 	/* Called on the worker's thread; must not block (uv_async_send). */
 	worker_notice_fn *notice;
 	void *notice_ctx;

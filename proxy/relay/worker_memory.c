@@ -15,9 +15,11 @@
 #include <sys/random.h>
 
 #include "proxy/daemon/log.h"
+#include "proxy/relay/shortage.h"
 #include "proxy/relay/worker_state.h"
 
 #define LEGS_SPARE 16
+#define RING_BYTES (SESSION_REPLIES_CAP * sizeof(struct pending))
 #define EARLY_BUFFERS_MAX 1024
 
 struct pools {
@@ -35,7 +37,7 @@ pools_of(const struct worker_options *o)
 	    o->seats < EARLY_BUFFERS_MAX ? o->seats : EARLY_BUFFERS_MAX;
 
 	return (struct pools){
-	    .seats = o->seats,
+	    .seats = shortage_seats(o->seats),
 	    .legs = 2 * slots + LEGS_SPARE,
 	    .for_legs = 2 * slots,
 	    .buffers = 2 * slots + early + WORKER_BUFFERS_RESERVE,
@@ -47,13 +49,23 @@ take_slabs(struct worker *w)
 {
 	struct pools p = pools_of(&w->options);
 	int error = slab_init(&w->conns, sizeof(struct conn), p.seats);
+	struct crowd_link *links = calloc(p.seats, sizeof(*links));
 
+	if (links == NULL)
+		return -ENOMEM;
+	crowd_init(&w->crowd, links, w->options.seats);
+	crowd_init(&w->lingering, links, w->options.seats);
 	w->buffers_for_legs = p.for_legs;
 	if (error == 0)
 		error = slab_init(&w->legs, sizeof(struct leg_seat), p.legs);
 	if (error == 0)
+		error = slab_init(&w->rings, RING_BYTES, p.legs);
+	if (error == 0)
 		error =
 		    slab_init(&w->buffers, sizeof(struct buffer), p.buffers);
+	/* As many as sessions: most are never touched. */
+	if (error == 0)
+		error = slab_init(&w->syns, SYN_RAW_CAP, p.seats);
 	return error;
 }
 
@@ -76,9 +88,12 @@ free_memory(struct worker *w)
 	for (i = 0; i < w->listeners_count; i++)
 		listener_free(&w->listeners[i]);
 	free(w->listeners);
+	free(w->crowd.links);
 	slab_free(&w->conns);
 	slab_free(&w->legs);
+	slab_free(&w->rings);
 	slab_free(&w->buffers);
+	slab_free(&w->syns);
 	free(w);
 }
 
@@ -102,6 +117,7 @@ take_rest(struct worker *w)
 	if (error != 0)
 		return error;
 	error = uv_loop_init(&w->loop);
+	w->loop.data = w; /* for handles whose owner is gone */
 	if (error != 0)
 		uv_mutex_destroy(&w->mailbox_lock);
 	return error;
@@ -155,10 +171,14 @@ worker_memory_give(struct worker *w)
 {
 	say_lost(&w->conns, "session");
 	say_lost(&w->legs, "mta");
+	say_lost(&w->rings, "ring");
 	say_lost(&w->buffers, "buffer");
+	say_lost(&w->syns, "syn");
 	check_slab(&w->conns, "sessions");
 	check_slab(&w->legs, "MTA connections");
+	check_slab(&w->rings, "rings");
 	check_slab(&w->buffers, "buffers");
+	check_slab(&w->syns, "long SYNs");
 	(void)uv_loop_close(&w->loop);
 	uv_mutex_destroy(&w->mailbox_lock);
 	free_memory(w);
@@ -197,7 +217,10 @@ worker_print_sizes(const struct worker_options *options, FILE *out)
 	struct pools p = pools_of(options);
 
 	print_pool(out, "session", sizeof(struct conn), p.seats);
+	print_pool(out, "crowd", sizeof(struct crowd_link), p.seats);
 	print_pool(out, "mta", sizeof(struct leg_seat), p.legs);
+	print_pool(out, "ring", RING_BYTES, p.legs);
 	print_pool(out, "buffer", sizeof(struct buffer), p.buffers);
+	print_pool(out, "syn", SYN_RAW_CAP, p.seats);
 	print_pool(out, "worker", sizeof(struct worker), 1);
 }

@@ -21,6 +21,7 @@
 #include "proxy/relay/stream.h"
 #include "proxy/relay/wheel.h"
 #include "proxy/relay/worker.h"
+#include "tarry/crowd.h"
 #include "tarry/syn_witness.h"
 
 /* Buffers that reads leave alone, for words of ours. */
@@ -71,15 +72,21 @@ struct worker {
 
 	struct slab conns;
 	struct slab legs;
+	struct slab rings; /* of those who pipeline many commands */
 	struct slab buffers;
+	struct slab syns;	   /* those that do not fit struct facts */
 	uint32_t buffers_for_legs; /* not for clients that talk early */
-	uint32_t held;		   /* sessions that wait for a delay of ours */
-	uint32_t waiting;	   /* sessions that wait at the gate */
+	struct crowd crowd;	   /* who waits for the MTA */
+	struct crowd lingering;	   /* who was told 421 and has not gone */
+	uint32_t lingering_count;
+	uint32_t held;	  /* sessions that wait for a delay of ours */
+	uint32_t waiting; /* sessions that wait at the gate */
 	uint64_t next_id;
 	struct syn_witness witness; /* which SYNs are spent */
 
 	struct site site;
 	char name[SESSION_NAME_CAP];
+	bool knows_mta_name;
 	bool mta_ready;
 	struct lead lead;
 	struct sockaddr_storage mta_address;
@@ -88,6 +95,7 @@ struct worker {
 	bool has_thread;
 	bool is_draining;
 	bool is_stopping;
+	struct stress stress;
 	bool is_replanning;
 	uint32_t replan_next; /* seat */
 
@@ -104,12 +112,29 @@ struct worker {
 	uint8_t read_buffer[BUFFER_READ_CAP];
 };
 
+static inline struct worker *
+worker_of(const struct conn *c)
+{
+	return c->listener->worker;
+}
+
+/* Now, as the times of a connection are kept: ms since it was opened. */
+static inline uint32_t
+conn_now(const struct conn *c)
+{
+	/* 49 days are enough. */
+	return (uint32_t)(uv_now(&worker_of(c)->loop) - c->session.opened_ms);
+}
+
 /* For conn.c and leg.c. */
 void worker_conn_freed(struct worker *w);
 void worker_set_lead(struct worker *w, uint32_t lead_ms);
 
 /* For listener.c: there was no seat; goes on when one is freed. */
 void worker_paused(struct worker *w);
+
+/* Every session is planned again, some in each turn. */
+void worker_plan_again(struct worker *w);
 
 /* For listener.c: the idle handle runs once more before the next poll. */
 void worker_want_turn(struct worker *w);

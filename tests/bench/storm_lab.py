@@ -68,6 +68,7 @@ def config(mta_port, sessions, slots, reply="2s", patience="100ms",
            classes=CLASSES, rules=RULES):
     return f"""
 [tarry]
+mode = enforce
 max_sessions = {sessions}
 drain_timeout = 5s
 

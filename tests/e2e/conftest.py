@@ -83,8 +83,8 @@ class Program:
 
 
 class Tarryd(Program):
-    def __init__(self, path, words, **more):
-        super().__init__(path, [BUILD / "tarryd", *words], WRAP, **more)
+    def __init__(self, path, words, build=BUILD, **more):
+        super().__init__(path, [build / "tarryd", *words], WRAP, **more)
         self.port = self.http_port = None
 
     def wait_started(self):
@@ -171,8 +171,9 @@ class Client:
 
 
 def shipped_config(**keys):
-    """config/tarry.ini with some keys replaced: section__key=value; a value
-    of None removes the line."""
+    """config/tarry.ini in enforce mode, with some keys replaced:
+    section__key=value; a value of None removes the line."""
+    keys = {"tarry__mode": "enforce", **keys}
     section, out, left = "", [], dict(keys)
     for line in (TOP / "config/tarry.ini").read_text().splitlines():
         head = re.match(r"\[([^\]]+)\]", line)

@@ -65,12 +65,12 @@ def test_every_mistake_in_one_run(tmp_path):
     assert "3 mistakes" in done.stderr
 
 
-def test_shadow_mode_is_refused_by_name(tmp_path):
-    path = tmp_path / "shadow.ini"
-    path.write_text("[tarry]\nmode = shadow\n")
+def test_what_is_not_built_is_refused_by_name(tmp_path):
+    path = tmp_path / "two.ini"
+    path.write_text("[mta]\nlistener = smtp\n")
     done = run("-t", "-c", path)
     assert done.returncode == 1
-    assert f"{path}:2: tarry.mode: " in done.stderr and \
+    assert f"{path}:2: mta.listener: " in done.stderr and \
         "not built" in done.stderr
 
 

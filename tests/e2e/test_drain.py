@@ -44,7 +44,7 @@ def test_held_sessions_go_on_at_once_and_the_dot_is_waited_for(
     behind = mta(Postfix, proxy=True,
                  main="smtpd_end_of_data_restrictions = sleep 2\n").start()
     tarryd = proxy_for(behind.address, behind.port, class_new__greet="15s",
-                       rule_early__class="pass").wait_ready()
+                       rule_odd__class="pass").wait_ready()
     # Early talkers pass here: this one is at the dot while others are held.
     with tarryd.connect("127.0.0.9") as dot:
         dot.send("EHLO client.example\r\n")

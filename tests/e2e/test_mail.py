@@ -255,6 +255,6 @@ def test_exim_that_speaks_before_it_is_greeted(mta, proxy_for):
     assert [mail.split(b"\n\n", 1)[1] for mail in mails] == \
         [MESSAGE.split(b"\n\n", 1)[1]] * 2
     wait_until(lambda: tarryd.log.count("event=session") == 2, "two sessions")
-    assert "rule=early" not in tarryd.log
+    assert "rule=odd" not in tarryd.log
     assert tarryd.log.count("messages=1 ") == 2
     assert "sync" not in behind.log

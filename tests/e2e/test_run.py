@@ -79,10 +79,10 @@ def test_an_mta_of_ones_own(start_run, start_sink):
     assert "mail is kept in" not in run.log
 
 
-def test_shadow_is_refused(start_run):
-    run = start_run(MODE="shadow")
+def test_unknown_mode_is_refused(start_run):
+    run = start_run(MODE="maybe")
     assert run.wait() == 1
-    assert "tarry.mode" in run.log and "not built" in run.log
+    assert "tarry.mode" in run.log and "enforce or shadow" in run.log
 
 
 def test_wrong_address_is_refused(start_run):

@@ -68,17 +68,44 @@ cut_origins(char *text)
 	return (size_t)(to - text);
 }
 
+/* The compiled rules decide as the plain loop does. */
+static void
+check_index(const struct policy *policy, const struct evidence *e)
+{
+	struct policy plain = *policy;
+	struct plan_trace got, want;
+
+	plain.index = NULL;
+	plan_make(policy, e, NULL, &got);
+	plan_make(&plain, e, NULL, &want);
+	check(got.rule == want.rule && got.held_count == want.held_count);
+	check(got.score == want.score && got.sources == want.sources);
+}
+
 /* No plan exceeds the budget, whatever the file says. */
 static void
 check_plan(const struct config *config)
 {
 	struct evidence e = {.present = 1u << EVIDENCE_EARLY_TALKER,
 			     .early_talker = true};
-	struct plan p = plan_make(&config->policy, &e, NULL);
+	struct plan p = plan_make(&config->policy, &e, NULL, NULL);
 
 	check(p.greet_ms <= p.reply_cap_ms && p.reply_ms <= p.reply_cap_ms);
 	check(p.error_ms <= p.patience_ms && p.reply_ms <= p.patience_ms);
 	check(p.reply_cap_ms <= PLAN_REPLY_MAX_MS);
+	check_index(&config->policy, &e);
+	e.present = UINT32_MAX;
+	check(addr_parse_ip(&e.client, "192.0.2.1", 9));
+	e.label = "Linux";
+	e.listener = "smtp";
+	e.syn.version = 4;
+	e.syn.ttl = 120;
+	e.syn.window = 8192;
+	e.syn.mss = 1460;
+	e.syn.eol_pad = SYN_EOL_ABSENT;
+	e.syn.kinds_count = 6;
+	memcpy(e.syn.kinds, "\x02\x01\x03\x01\x01\x04", 6);
+	check_index(&config->policy, &e);
 }
 
 int

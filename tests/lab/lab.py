@@ -280,6 +280,7 @@ class Lab:
         socket_path = self.dir / "sidecar/syn.sock" if sidecar else ""
         path.write_text(f"""
 [tarry]
+mode = enforce
 name = mx.example
 max_sessions = 20000
 [listen smtp]

@@ -242,6 +242,8 @@ gate_acts(struct run *r)
 {
 	struct world *w = &r->w;
 
+	if (r->site != NULL)
+		return; /* which has a real gate */
 	if (w->asking == SLOT_RESERVE || w->asking == SLOT_INTO_SHARE) {
 		bool yes = run_draw(r, 2) != 0;
 
@@ -267,8 +269,8 @@ shell_acts(struct run *r)
 {
 	struct world *w = &r->w;
 
-	if (w->s.is_spent || w->s.is_lost)
-		disturb(r);
+	if (w->wants_plan && r->site != NULL)
+		r->make_plan(r, &r->plot.plan_again);
 	if (w->wants_plan && memcmp(&r->plot.plan, &r->plot.plan_again,
 				    sizeof(r->plot.plan)) != 0)
 		disturb(r);
@@ -281,6 +283,8 @@ shell_acts(struct run *r)
 		r->connect_ms = w->now_ms + run_draw(r, r->plot.lag_ms + 1);
 	if (!w->is_dialling)
 		r->connect_ms = 0;
+	if (w->s.is_spent || w->s.is_lost)
+		disturb(r);
 }
 
 static void
@@ -348,8 +352,8 @@ wire_next(const struct run *r, enum side from)
 	return wire->chunks[wire->head].at_ms;
 }
 
-static uint64_t
-next_moment(const struct run *r)
+uint64_t
+run_next(const struct run *r)
 {
 	uint64_t at = world_deadline(&r->w);
 
@@ -368,8 +372,8 @@ next_moment(const struct run *r)
 	return at;
 }
 
-static void
-moment(struct run *r)
+void
+run_moment(struct run *r)
 {
 	uint64_t now = r->w.now_ms;
 
@@ -402,7 +406,7 @@ moment(struct run *r)
 }
 
 static void
-begin(struct run *r, uint64_t seed, const struct run_plot *plot)
+clear(struct run *r, uint64_t seed, const struct run_plot *plot)
 {
 	const struct dialogue *d = plot->dialogue;
 	int i;
@@ -435,31 +439,45 @@ begin(struct run *r, uint64_t seed, const struct run_plot *plot)
 	r->w.on_release_arg = r;
 }
 
+void
+run_begin(struct run *r, const struct site *site, uint64_t seed,
+	  const struct run_plot *plot, uint64_t now_ms)
+{
+	clear(r, seed, plot);
+	world_open(&r->w, site, &plot->plan, now_ms);
+}
+
+void
+run_settle(struct run *r)
+{
+	mta_acts(r);
+	client_acts(r);
+	shell_acts(r);
+	/* What that let go is heard now, not at the next deadline. */
+	mta_acts(r);
+	client_acts(r);
+}
+
 int
 run_play(struct run *r, const struct site *site, uint64_t seed,
 	 const struct run_plot *plot)
 {
 	int steps;
 
-	begin(r, seed, plot);
-	world_open(&r->w, site, &plot->plan, 1000000);
+	r->site = NULL;
+	run_begin(r, site, seed, plot, 1000000);
 	for (steps = 0; !r->w.has_ended; steps++) {
 		uint64_t at;
 
-		mta_acts(r);
-		client_acts(r);
-		shell_acts(r);
-		/* What that let go is heard now, not at the next deadline. */
-		mta_acts(r);
-		client_acts(r);
+		run_settle(r);
 		if (r->w.has_ended)
 			break;
-		at = next_moment(r);
+		at = run_next(r);
 		if (at == UINT64_MAX || steps == CLOCK_STEPS_MAX)
 			return -1;
 		if (at > r->w.now_ms)
 			r->w.now_ms = at;
-		moment(r);
+		run_moment(r);
 	}
 	return steps;
 }

@@ -84,6 +84,9 @@ struct run {
 	uint64_t grant_ms;
 	uint64_t caps_ms; /* when the caps have room; UINT64_MAX: never */
 	uint64_t caps_granted_ms; /* the first time; 0: not */
+	/* A run among others: who has the gate and makes the plans. */
+	void *site;
+	void (*make_plan)(struct run *r, struct plan *plan);
 	bool is_reserve; /* no share, a slot of the reserve: no delays */
 	size_t heard;	 /* bytes that the model has got */
 	int dials_seen;
@@ -94,6 +97,19 @@ struct run {
 
 /* A number below n; n > 0. */
 uint32_t run_draw(struct run *r, uint32_t n);
+
+/* The parts of a run, for one among others. Set r->site before. */
+void run_begin(struct run *r, const struct site *site, uint64_t seed,
+	       const struct run_plot *plot, uint64_t now_ms);
+
+/* All act on what there is now. */
+void run_settle(struct run *r);
+
+/* When something happens by itself; UINT64_MAX: never. */
+uint64_t run_next(const struct run *r);
+
+/* One thing that is due at r->w.now_ms happens. */
+void run_moment(struct run *r);
 
 /* Runs the plot to its end. Returns the steps of the clock it took, or -1 if
  * the session did not end. */

@@ -148,7 +148,9 @@ check_times(const struct run *r)
 static bool
 has_caps(const struct plan *plan)
 {
-	return !plan->is_shadow && plan->caps[0] > 0;
+	return !plan->is_shadow && (plan->caps[PLAN_CAP_CLIENT] > 0 ||
+				    plan->caps[PLAN_CAP_NETWORK] > 0 ||
+				    plan->caps[PLAN_CAP_STACK] > 0);
 }
 
 /* When the slot is asked for: at its time, and not before the caps have room
@@ -222,8 +224,7 @@ check_complete(const struct run *r)
 	const struct plan *again = &p->plan_again;
 
 	if (r->w.reason == REASON_DEFERRED) {
-		if (plan->class_id != PLAN_CLASS_DEFER &&
-		    again->class_id != PLAN_CLASS_DEFER)
+		if (r->w.s.plan.class_id != PLAN_CLASS_DEFER)
 			world_breach("deferred by no rule");
 		return;
 	}
@@ -234,9 +235,10 @@ check_complete(const struct run *r)
 		return;
 	if (r->w.reason == REASON_NO_SLOT ||
 	    r->w.reason == REASON_MTA_UNREACHABLE) {
-		if (r->w.claim_ms + p->lag_ms <
-		    r->w.s.opened_ms +
-			least(plan->reply_cap_ms, again->reply_cap_ms))
+		if (r->site == NULL &&
+		    r->w.claim_ms + p->lag_ms <
+			r->w.s.opened_ms +
+			    least(plan->reply_cap_ms, again->reply_cap_ms))
 			world_breach("refused, but the MTA was there");
 		return;
 	}

@@ -59,13 +59,13 @@ shipped_policy(void **state)
 	const struct policy *p = &c->policy;
 	struct evidence e = {.present = 1u << EVIDENCE_EARLY_TALKER,
 			     .early_talker = true};
-	struct plan plan = plan_make(p, &e, NULL);
+	struct plan plan = plan_make(p, &e, NULL, NULL);
 
 	(void)state;
 	assert_string_equal(policy_class_name(p, plan.class_id), "watch");
-	assert_string_equal(policy_rule_name(p, plan.rule_id), "early");
+	assert_string_equal(policy_rule_name(p, plan.rule_id), "odd");
 	e.present = 0;
-	plan = plan_make(p, &e, NULL);
+	plan = plan_make(p, &e, NULL, NULL);
 	assert_string_equal(policy_class_name(p, plan.class_id), "new");
 	assert_int_equal(plan.greet_ms, 3000);
 	assert_true(plan.teaser);
@@ -97,16 +97,21 @@ effective_text_loads_to_the_same(void **state)
 {
 	static const char *const texts[] = {
 	    NULL,
-	    "[tarry]\nmax_sessions = 500\nname = mx.example.org\n"
+	    "[tarry]\nmode = enforce\nworkers = 3\nmax_sessions = 500\nname = "
+	    "mx.example.org\n"
 	    "drain_timeout = 90s\n"
 	    "[listen a]\naddress = 127.0.0.1:25, [::1]:0\n"
 	    "[listen b]\naddress = 127.0.0.1:27\n"
 	    "[mta]\nclient_address = none\nopen_relay_checked = yes\n"
-	    "patience = 2500ms\n"
+	    "patience = 2500ms\nreserve = 7%\n"
 	    "[syn]\nsidecar =\nkernel = no\n[budget]\nreply = 0\n"
 	    "[rule x]\nsyn = *:128:*:*:8192,*:mss,nop,ws,nop,nop,sok:*:0\n"
 	    "syn = unknown\nclass = two\nmss = ..1400\n"
-	    "[class two]\nerror = 1s\n[class one]\n"
+	    "[class two]\nerror = 1s\ndata_rate = 1500\nclient_sessions = 3\n"
+	    "[class one]\ndata_rate = 2M\n[score]\nearly_talker = -7\n"
+	    "[journal]\npath = /j\nsize = 65537\nfiles = 2\n"
+	    "[rule p]\nadd = -5\nmode = shadow\nnot.client.rate = 3..\n"
+	    "[rule d]\nclass = defer\nsession.errors = 2\n"
 	    "[rule y]\nclass = pass\n[http]\naddress =\n[log]\n"
 	    "format = json\n",
 	};
@@ -186,7 +191,7 @@ conditions_are_the_evidence(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < keys_count; i++) {
-		if (!keys[i].is_condition)
+		if (!keys[i].is_condition || keys[i].is_not)
 			continue;
 		assert_int_equal(keys[i].evidence, seen);
 		assert_string_equal(keys[i].name, names[seen]);
@@ -223,7 +228,7 @@ man_page_has_every_key(void **state)
 	(void)state;
 	for (size_t i = 0; i < keys_count; i++) {
 		const struct key *k = &keys[i];
-		if (!k->is_built)
+		if (!k->is_built || k->is_not)
 			continue;
 		if (i == 0 || strcmp(k->section, keys[i - 1].section) != 0) {
 			snprintf(

@@ -24,7 +24,8 @@ mistakes_are_told(void **state)
 		config_free(load(text, NULL, &rc, &said));
 		if (strcmp(said, row->want) != 0)
 			fail_msg("%s: got\n%s", row->label, said);
-		if ((rc == 0) != (strstr(said, ": warning: ") != NULL))
+		if ((rc == 0) !=
+		    (*row->want == '\0' || strstr(said, ": warning: ") != NULL))
 			fail_msg("%s: rc %d", row->label, rc);
 		free(said);
 	}
@@ -101,7 +102,7 @@ choices_are_in_the_order_of_their_enums(void **state)
 	(void)state;
 	assert_int_equal(c->mta.client_address, CLIENT_ADDRESS_V1);
 	assert_int_equal(c->log.addresses, CONFIG_LOG_NETWORK);
-	assert_int_equal(c->mode, CONFIG_ENFORCE);
+	assert_true(c->policy.is_shadow);
 	config_free(c);
 	c = load_good(LISTEN "[mta]\nclient_address = proxy_v2\n"
 			     "[log]\naddresses = full\nformat = logfmt\n");
@@ -139,14 +140,14 @@ rules_arrive(void **state)
 	assert_int_equal(p->classes[0].error_ms, 2000); /* as reply */
 	assert_int_equal(p->rules_count, 2);
 	assert_string_equal(p->rules[0].name, "a");
-	assert_int_equal(p->rules[0].class_id, 1);
-	assert_int_equal(p->rules[1].class_id, PLAN_CLASS_PASS);
+	assert_int_equal(p->rules[0].class_index, 1);
+	assert_int_equal(p->rules[1].class_index, PLAN_CLASS_PASS);
 	assert_int_equal(p->rules[1].conditions_count, 0);
-	assert_int_equal(p->rules[0].conditions_count, EVIDENCE_COUNT);
+	assert_int_equal(p->rules[0].conditions_count, 8);
 	assert_int_equal(k[0].kind, EVIDENCE_NETWORK);
 	assert_int_equal(k[0].count, 3);
-	assert_int_equal(k[0].nets[1].bits, 32);
-	assert_int_equal(k[0].nets[2].bits, 104);
+	assert_int_equal(k[0].nets[0].bits, 32);
+	assert_int_equal(k[0].nets[1].bits, 104);
 	assert_int_equal(k[1].kind, EVIDENCE_SYN);
 	assert_int_equal(k[1].count, 1);
 	assert_true(k[1].is_unknown);
@@ -167,6 +168,152 @@ rules_arrive(void **state)
 }
 
 static void
+acts_and_shapes_arrive(void **state)
+{
+	struct config *c = load_good(
+	    LISTEN "[tarry]\nmode = enforce\nworkers = 64\n"
+		   "[mta]\nreserve = 90%\n"
+		   "[score]\nearly_talker = -3\n"
+		   "[journal]\npath = /j\nsize = 1M\nfiles = 3\n"
+		   "[class slow]\ngreet = 1s\ndata_rate = 16k\n"
+		   "client_sessions = 2\nnetwork_sessions = 10\n"
+		   "stack_sessions = 200\n[class free]\ndata_rate = 0\n"
+		   "[rule a]\nadd = -2\nmode = shadow\n"
+		   "[rule b]\nclass = defer\nmss = 1\nmode = enforce\n"
+		   "[rule c]\nadd = 7\nmss = 2\n"
+		   "[rule d]\nclass = slow\nmode = shadow\n"
+		   "[rule e]\nclass = slow\n");
+	const struct policy *p = &c->policy;
+
+	(void)state;
+	assert_false(p->is_shadow);
+	assert_int_equal(c->workers, 64);
+	assert_int_equal(c->mta.reserve_percent, 90);
+	assert_int_equal(p->score.early_talker, -3);
+	assert_string_equal(c->journal.path, "/j");
+	assert_int_equal(c->journal.size_bytes, 1 << 20);
+	assert_int_equal(c->journal.files, 3);
+	assert_int_equal(p->classes[0].data_rate, 16384);
+	assert_int_equal(p->classes[0].caps[PLAN_CAP_CLIENT], 2);
+	assert_int_equal(p->classes[0].caps[PLAN_CAP_NETWORK], 10);
+	assert_int_equal(p->classes[0].caps[PLAN_CAP_STACK], 200);
+	assert_int_equal(p->classes[1].data_rate, 0);
+	assert_int_equal(p->classes[1].caps[PLAN_CAP_CLIENT], 0);
+	assert_int_equal(p->classes[1].id, 1);
+	assert_true(p->rules[0].is_add && p->rules[0].is_shadow);
+	assert_int_equal(p->rules[0].points, -2);
+	assert_int_equal(p->rules[1].class_index, PLAN_CLASS_DEFER);
+	assert_false(p->rules[1].is_add || p->rules[1].is_shadow);
+	assert_int_equal(p->rules[2].points, 7);
+	assert_int_equal(p->rules[3].id, 3);
+	assert_int_equal(p->open_rank, 1); /* of e, for d is in shadow */
+	assert_false(p->counts_matter);
+	assert_non_null(p->index);
+	config_free(c);
+}
+
+/* The first that decides for everyone, and is not in shadow. */
+static void
+open_rank(void **state)
+{
+	static const struct {
+		const char *text;
+		uint8_t want;
+	} rows[] = {
+	    {"", 0},
+	    {"[rule x]\nadd = 1\n", 0},
+	    {"[rule x]\nmss = 1\nclass = a\n", 0},
+	    {"[rule x]\nadd = 1\n[rule y]\nclass = b\n", 2},
+	    {"[rule x]\nmode = shadow\nclass = a\n[rule y]\nclass = b\n", 2},
+	    {"[rule x]\nclass = b\n[rule y]\nclass = a\n", 2},
+	    {"[rule x]\nclass = pass\n[rule y]\nclass = a\n", 0},
+	    {"[rule x]\nclass = defer\n", PLAN_RANK_DEFER},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		char text[200];
+		char *said;
+		int rc;
+		snprintf(text, sizeof(text), LISTEN "[class a]\n[class b]\n%s",
+			 rows[i].text);
+		struct config *c = load(text, NULL, &rc, &said);
+		if (c == NULL || c->policy.open_rank != rows[i].want)
+			fail_msg("%s%s", rows[i].text, said);
+		config_free(c);
+		free(said);
+	}
+}
+
+static void
+negations_and_counters_arrive(void **state)
+{
+	static const char *const names[] = {
+#define EVIDENCE(id, name, type, help) name,
+#include "tarry/evidence.def"
+#undef EVIDENCE
+	};
+	struct config *c = load_good(
+	    LISTEN "[rule a]\nclass = pass\nsession.unknown_users = 5..\n"
+		   "not.syn = unknown\nsyn = *:64:*:*:*,*:*:*:*\n"
+		   "not.client.rate = ..3\nclient.rate = 2..9\n"
+		   "not.listener = smtp\n");
+	const struct policy_rule *rule = &c->policy.rules[0];
+
+	(void)state;
+	assert_true(c->policy.counts_matter);
+	assert_int_equal(rule->conditions_count, 6);
+	for (size_t i = 0; i < rule->conditions_count; i++) {
+		const struct policy_condition *k = &rule->conditions[i];
+		switch (k->is_not ? k->kind + 100 : k->kind) {
+		case EVIDENCE_SYN:
+			assert_int_equal(k->count, 1);
+			assert_false(k->is_unknown);
+			break;
+		case EVIDENCE_SYN + 100:
+			assert_int_equal(k->count, 0);
+			assert_true(k->is_unknown);
+			break;
+		case EVIDENCE_CLIENT_RATE:
+			assert_int_equal(k->low, 2);
+			assert_int_equal(k->high, 9);
+			break;
+		case EVIDENCE_CLIENT_RATE + 100:
+			assert_int_equal(k->low, 0);
+			assert_int_equal(k->high, 3);
+			break;
+		case EVIDENCE_LISTENER + 100:
+			assert_string_equal(k->texts[0], "smtp");
+			break;
+		case EVIDENCE_SESSION_UNKNOWN_USERS:
+			assert_int_equal(k->low, 5);
+			break;
+		default:
+			fail_msg("%s", names[k->kind]);
+		}
+	}
+	config_free(c);
+}
+
+/* One more class than a plan's rank can tell. */
+static void
+too_many_classes(void **state)
+{
+	char text[4000] = LISTEN;
+	char *said;
+	int rc;
+
+	(void)state;
+	for (int i = 0; i <= PLAN_CLASSES_CAP; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 "[class c%d]\n", i);
+	assert_null(load(text, NULL, &rc, &said));
+	assert_string_equal(said, "F:65: [class c62]: is one class too many, "
+				  "expected at most 62\n");
+	free(said);
+}
+
+static void
 lists_from_files(void **state)
 {
 	char *path =
@@ -184,8 +331,15 @@ lists_from_files(void **state)
 			"class = pass\n",
 		 path);
 	struct config *c = load_good(text);
-	assert_int_equal(c->policy.rules[0].conditions[0].count, 6);
-	assert_int_equal(c->policy.rules[0].conditions[0].nets[4].bits, 128);
+	/* In order, IPv6 first, and 10.1.2.3 is in 10.0.0.0/8 already. */
+	const struct policy_condition *k = c->policy.rules[0].conditions;
+	assert_true(k->is_sorted);
+	assert_int_equal(k->count, 5);
+	assert_int_equal(k->nets[0].bits, 128);
+	assert_int_equal(k->nets[0].ip[0], 0x20);
+	assert_int_equal(k->nets[2].ip[12], 5);
+	assert_int_equal(k->nets[3].bits, 104);
+	assert_int_equal(k->nets[4].bits, 120);
 	config_free(c);
 
 	snprintf(text, sizeof(text),
@@ -255,7 +409,7 @@ options_replace_the_file(void **state)
 	assert_int_equal(c->listeners[0].addresses_count, 2);
 	assert_int_equal(c->mta.address.port, 26);
 	assert_int_equal(c->mta.client_address, CLIENT_ADDRESS_NONE);
-	assert_int_equal(c->policy.rules_count, 2);
+	assert_int_equal(c->policy.rules_count, 4);
 	text = effective(c);
 	assert_non_null(strstr(text, "\n[listen smtp]\naddress = "
 				     "127.0.0.1:0,[::1]:0  ; command line\n"));
@@ -314,6 +468,10 @@ main(void)
 	    cmocka_unit_test(mta_on_the_same_port),
 	    cmocka_unit_test(choices_are_in_the_order_of_their_enums),
 	    cmocka_unit_test(rules_arrive),
+	    cmocka_unit_test(acts_and_shapes_arrive),
+	    cmocka_unit_test(open_rank),
+	    cmocka_unit_test(negations_and_counters_arrive),
+	    cmocka_unit_test(too_many_classes),
 	    cmocka_unit_test(lists_from_files),
 	    cmocka_unit_test(empty_list_file_is_warned_of),
 	    cmocka_unit_test(listener_is_needed),

@@ -157,7 +157,10 @@ static struct session
 some_session(void)
 {
 	struct session s = {
-	    .plan = {.greet_ms = 3000, .rule_id = 1, .class_id = 0},
+	    .plan = {.greet_ms = 3000,
+		     .rule_id = 1,
+		     .shadow_rule_id = PLAN_NO_RULE,
+		     .class_id = 0},
 	    .counts = {.greet_ms = 3000, .held_ms = 3000},
 	    .is_greeted = true,
 	    .reason = REASON_QUIT,
@@ -291,6 +294,44 @@ why_fits_any_room(void **state)
 }
 
 static void
+why_says_what_only_would_have_been(void **state)
+{
+	struct session s = some_session();
+	struct session_report r = some_report(&s);
+	char why[256];
+
+	(void)state;
+	r.shadow_rule = "bot";
+	s.plan.is_shadow = true;
+	s.counts.greet_ms = 20;
+	s.counts.held_ms = 0;
+	s.counts.would_ms = 3400;
+	log_line_why(&r, why, sizeof why);
+	assert_string_equal(why, "rule everyone would give class new: greeting "
+				 "not delayed, would have been held for 3.4s");
+	s = some_session();
+	s.plan.shadow_rule_id = 7;
+	log_line_why(&r, why, sizeof why);
+	assert_string_equal(
+	    why, "rule everyone gave class new (rule bot, in shadow, would "
+		 "have decided before): greeting after 3.0s");
+}
+
+static void
+why_knows_the_caps(void **state)
+{
+	struct session s = some_session();
+	struct session_report r = some_report(&s);
+	char why[256];
+
+	(void)state;
+	s.counts.caps_ms = 2000;
+	log_line_why(&r, why, sizeof why);
+	assert_string_equal(why, "rule everyone gave class new: greeting after "
+				 "3.0s, 2.0s waiting for a place in its class");
+}
+
+static void
 session_line_has_it_all(void **state)
 {
 	static const char *const want[] = {
@@ -301,7 +342,7 @@ session_line_has_it_all(void **state)
 	    " syn=4:64:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+:0 ",
 	    " syn_source=kernel label=\"Linux 4.20 or newer\" ",
 	    " label_quality=exact ",
-	    " greet_ms=3000 gate_ms=0 held_ms=3000 ",
+	    " greet_ms=3000 gate_ms=0 caps_ms=0 held_ms=3000 would_ms=0 ",
 	    " gave_up_ms=0 replies_held=0 ",
 	    " last_verb=RCPT early_talker=yes ",
 	    " phase=relay reason=quit duration_ms=3500\n",
@@ -542,6 +583,8 @@ main(void)
 	    cmocka_unit_test(why_says_who_left),
 	    cmocka_unit_test(why_blames_no_rule_for_the_mta),
 	    cmocka_unit_test(why_fits_any_room),
+	    cmocka_unit_test(why_says_what_only_would_have_been),
+	    cmocka_unit_test(why_knows_the_caps),
 	    cmocka_unit_test(session_line_has_it_all),
 	    cmocka_unit_test(json_parses_whatever_it_holds),
 	    cmocka_unit_test(what_is_said_comes_out),

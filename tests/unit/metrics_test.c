@@ -9,31 +9,41 @@
 #include <cmocka.h>
 
 #include "proxy/admin/metrics.h"
+#include "proxy/config/config.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof(*(array)))
 
-static const struct policy_class classes[] = {
+/* A configuration as far as names are concerned. */
+static struct policy_class classes[] = {
     {.name = "new"}, {.name = "slow"}, {.name = "tar\"pit\\\n"}};
-static const struct policy_rule rules[] = {{.name = "bot"},
-					   {.name = "everyone"}};
-static const struct policy policy = {
-    .classes = classes,
-    .classes_count = COUNT_OF(classes),
-    .rules = rules,
-    .rules_count = COUNT_OF(rules),
-};
+static struct policy_rule rules[] = {{.name = "bot"}, {.name = "everyone"}};
+
+static struct names *
+names_of(struct policy_class *c, size_t classes_count, struct policy_rule *r,
+	 size_t rules_count)
+{
+	struct config config = {.policy = {.classes = c,
+					   .classes_count = classes_count,
+					   .rules = r,
+					   .rules_count = rules_count}};
+	struct names *names = names_new();
+
+	assert_non_null(names);
+	names_assign(names, &config);
+	return names;
+}
 
 /* Too large for a stack; zeroed by each test. */
 static struct metrics threads[2];
 
 static struct metrics_text
-print(const struct policy *names)
+print_with(const struct names *names)
 {
 	static const struct metrics *const both[] = {&threads[0], &threads[1]};
 	const struct metrics_page page = {
 	    .threads = both,
 	    .threads_count = 2,
-	    .policy = names,
+	    .names = names,
 	    .build = "version=\"1\"",
 	    .values = {[METRIC_VALUE_MTA_LIMIT] = 80},
 	};
@@ -42,6 +52,17 @@ print(const struct policy *names)
 	metrics_print(&page, &text);
 	assert_int_equal(text.error, 0);
 	assert_int_equal(text.len, strlen(text.text));
+	return text;
+}
+
+static struct metrics_text
+print(void)
+{
+	struct names *names =
+	    names_of(classes, COUNT_OF(classes), rules, COUNT_OF(rules));
+	struct metrics_text text = print_with(names);
+
+	names_free(names);
 	return text;
 }
 
@@ -92,7 +113,7 @@ counts_add_up_over_threads(void **state)
 	metrics_add(&threads[0], METRIC_ACCEPTED_IPV4, 2);
 	metrics_add(&threads[1], METRIC_ACCEPTED_IPV4, 3);
 	metrics_add(&threads[1], METRIC_ACCEPTED_IPV6, 1);
-	text = print(&policy);
+	text = print();
 	assert_lines(&text, want, COUNT_OF(want));
 	free(text.text);
 }
@@ -116,7 +137,7 @@ histogram_bounds_are_upper_and_cumulative(void **state)
 	metrics_time(&threads[0], METRIC_HISTOGRAM_MTA_CONNECT, 500);
 	metrics_time(&threads[1], METRIC_HISTOGRAM_MTA_CONNECT, 501);
 	metrics_time(&threads[0], METRIC_HISTOGRAM_MTA_CONNECT, 6000000);
-	text = print(&policy);
+	text = print();
 	assert_lines(&text, want, COUNT_OF(want));
 	free(text.text);
 }
@@ -146,7 +167,9 @@ a_session_is_counted_everywhere(void **state)
 	    "tarry_recipients_total{outcome=\"refused\"} 5",
 	};
 	const struct session s = {
-	    .plan = {.class_id = 1, .rule_id = 0},
+	    .plan = {.class_id = 1,
+		     .rule_id = 0,
+		     .shadow_rule_id = PLAN_NO_RULE},
 	    .reason = REASON_GAVE_UP,
 	    .is_early = true,
 	    .counts = {.held_ms = 9000,
@@ -164,7 +187,7 @@ a_session_is_counted_everywhere(void **state)
 	r.label = "Linux";
 	r.syn_source = SYN_FROM_SIDECAR;
 	metrics_session(&threads[1], &r);
-	text = print(&policy);
+	text = print();
 	assert_lines(&text, want, COUNT_OF(want));
 	free(text.text);
 }
@@ -191,7 +214,7 @@ pass_and_greeted_sessions(void **state)
 	(void)state;
 	memset(threads, 0, sizeof threads);
 	metrics_session(&threads[0], &r);
-	text = print(&policy);
+	text = print();
 	assert_lines(&text, want, COUNT_OF(want));
 	free(text.text);
 }
@@ -220,7 +243,7 @@ labels_add_up_over_threads(void **state)
 		r.label = met[i].label;
 		metrics_session(&threads[met[i].thread], &r);
 	}
-	text = print(&policy);
+	text = print();
 	assert_lines(&text, want, COUNT_OF(want));
 	assert_null(
 	    strstr(strstr(text.text, "label=\"a\"") + 1, "label=\"a\""));
@@ -231,39 +254,86 @@ labels_add_up_over_threads(void **state)
 static void
 names_behind_the_cap_are_other(void **state)
 {
-	static char names[100][8];
-	static struct policy_class many_classes[100];
-	static struct policy_rule many_rules[100];
-	const struct policy many = {
-	    .classes = many_classes,
-	    .classes_count = 100,
-	    .rules = many_rules,
-	    .rules_count = 100,
-	};
+	enum { MANY = 1200 };
+	static char texts[MANY][8];
+	static struct policy_class many_classes[MANY];
+	static struct policy_rule many_rules[MANY];
 	static const char *const want[] = {
-	    "tarry_connections_closed_total{class=\"n13\",end=\"quit\"} 1",
-	    "tarry_connections_closed_total{class=\"other\",end=\"quit\"} 86",
-	    "tarry_rule_matches_total{rule=\"n61\",mode=\"enforce\"} 1",
-	    "tarry_rule_matches_total{rule=\"other\",mode=\"enforce\"} 38",
+	    "tarry_connections_closed_total{class=\"n123\",end=\"quit\"} 1",
+	    "tarry_connections_closed_total{class=\"other\",end=\"quit\"} "
+	    "1076",
+	    "tarry_rule_matches_total{rule=\"n997\",mode=\"enforce\"} 1",
+	    "tarry_rule_matches_total{rule=\"other\",mode=\"enforce\"} 202",
 	    "tarry_signature_connections_total{label=\"n61\"} 1",
-	    "tarry_signature_connections_total{label=\"other\"} 38",
+	    "tarry_signature_connections_total{label=\"other\"} 1138",
+	};
+	struct metrics_text text;
+	struct names *names;
+
+	(void)state;
+	memset(threads, 0, sizeof threads);
+	for (uint16_t i = 0; i < MANY; i++) {
+		snprintf(texts[i], sizeof texts[i], "n%u", (unsigned)i);
+		many_classes[i].name = texts[i];
+		many_rules[i].name = texts[i];
+	}
+	names = names_of(many_classes, MANY, many_rules, MANY);
+	for (uint16_t i = 0; i < MANY; i++) {
+		struct session s = {.reason = REASON_QUIT,
+				    .plan = {.class_id = many_classes[i].id,
+					     .rule_id = many_rules[i].id,
+					     .shadow_rule_id = PLAN_NO_RULE}};
+		struct session_report r = report_of(&s);
+
+		r.label = texts[i];
+		metrics_session(&threads[0], &r);
+	}
+	text = print_with(names);
+	assert_lines(&text, want, COUNT_OF(want));
+	names_free(names);
+	free(text.text);
+}
+
+/* What a rule would have done is not what it did. */
+static void
+shadow_is_counted_apart(void **state)
+{
+	static const char *const want[] = {
+	    "tarry_rule_matches_total{rule=\"bot\",mode=\"enforce\"} 0",
+	    "tarry_rule_matches_total{rule=\"bot\",mode=\"shadow\"} 2",
+	    "tarry_rule_matches_total{rule=\"everyone\",mode=\"enforce\"} 1",
+	    "tarry_rule_matches_total{rule=\"none\",mode=\"shadow\"} 0",
+	    "tarry_would_be_delay_seconds_sum{class=\"slow\"} 7.000000",
+	    "tarry_would_be_delay_seconds_count{class=\"new\"} 0",
+	    "tarry_caps_wait_seconds_sum{class=\"new\"} 2.000000",
+	    "tarry_connections_closed_total{class=\"defer\",end=\"deferred\"} "
+	    "1",
+	};
+	const struct session sessions[] = {
+	    {.plan = {.class_id = 1,
+		      .rule_id = 0,
+		      .shadow_rule_id = PLAN_NO_RULE,
+		      .is_shadow = true},
+	     .reason = REASON_QUIT,
+	     .counts = {.would_ms = 7000}},
+	    {.plan = {.class_id = 0, .rule_id = 1, .shadow_rule_id = 0},
+	     .reason = REASON_QUIT,
+	     .counts = {.caps_ms = 2000}},
+	    {.plan = {.class_id = PLAN_CLASS_DEFER,
+		      .rule_id = PLAN_NO_RULE,
+		      .shadow_rule_id = PLAN_NO_RULE},
+	     .reason = REASON_DEFERRED},
 	};
 	struct metrics_text text;
 
 	(void)state;
 	memset(threads, 0, sizeof threads);
-	for (uint16_t i = 0; i < 100; i++) {
-		struct session s = {.reason = REASON_QUIT,
-				    .plan = {.class_id = i, .rule_id = i}};
-		struct session_report r = report_of(&s);
+	for (size_t i = 0; i < COUNT_OF(sessions); i++) {
+		const struct session_report r = report_of(&sessions[i]);
 
-		snprintf(names[i], sizeof names[i], "n%u", (unsigned)i);
-		many_classes[i].name = names[i];
-		many_rules[i].name = names[i];
-		r.label = names[i];
 		metrics_session(&threads[0], &r);
 	}
-	text = print(&many);
+	text = print();
 	assert_lines(&text, want, COUNT_OF(want));
 	free(text.text);
 }
@@ -275,7 +345,7 @@ names_are_quoted(void **state)
 
 	(void)state;
 	memset(threads, 0, sizeof threads);
-	text = print(&policy);
+	text = print();
 	assert_non_null(strstr(text.text, "class=\"tar\\\"pit\\\\\\\\x0a\","));
 	free(text.text);
 }
@@ -291,7 +361,7 @@ families_stand_together(void **state)
 
 	(void)state;
 	memset(threads, 0, sizeof threads);
-	text = print(&policy);
+	text = print();
 	for (char *line = strtok_r(text.text, "\n", &rest); line != NULL;
 	     line = strtok_r(NULL, "\n", &rest)) {
 		char family[100];
@@ -320,6 +390,7 @@ main(void)
 	    cmocka_unit_test(pass_and_greeted_sessions),
 	    cmocka_unit_test(labels_add_up_over_threads),
 	    cmocka_unit_test(names_behind_the_cap_are_other),
+	    cmocka_unit_test(shadow_is_counted_apart),
 	    cmocka_unit_test(names_are_quoted),
 	    cmocka_unit_test(families_stand_together),
 	};

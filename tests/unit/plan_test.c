@@ -1,89 +1,5 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "tarry/policy.h"
-
-#define COUNT_OF(array) (sizeof(array) / sizeof(*(array)))
-#define LINUX_SYN "4:64:0:1460:mss*44,10:mss,sok,ts,nop,ws:df,id+:0"
-
-static const struct policy_class classes[] = {
-    {"new", 3000, 0, 0, 0, true},
-    {"slow", 15000, 5000, 9000, 2000, false},
-};
-
-/* A policy of one rule with one condition; the class is slow. */
-struct one_rule {
-	struct policy_rule rule;
-	struct policy policy;
-};
-
-static void
-one_rule(struct one_rule *o, const struct policy_condition *c, size_t count)
-{
-	*o = (struct one_rule){
-	    .rule = {.name = "only",
-		     .class_id = 1,
-		     .conditions = c,
-		     .conditions_count = count},
-	    .policy = {.classes = classes,
-		       .classes_count = COUNT_OF(classes),
-		       .rules_count = 1,
-		       .reply_cap_ms = 20000,
-		       .data_reply_cap_ms = 5000,
-		       .session_cap_ms = 120000,
-		       .patience_ms = 9000},
-	};
-	o->policy.rules = &o->rule;
-}
-
-static bool
-decides(const struct policy_condition *c, size_t count,
-	const struct evidence *e)
-{
-	struct one_rule o;
-
-	one_rule(&o, c, count);
-	return plan_make(&o.policy, e, NULL).rule_id == 0;
-}
-
-/* A client 192.0.2.7 on Linux, of which all is known. */
-static struct evidence
-known_client(void)
-{
-	struct evidence e = {.present = (1u << EVIDENCE_COUNT) - 1,
-			     .label = "Linux 4.20 or newer",
-			     .early_talker = true};
-
-	assert_true(addr_parse_ip(&e.client, "192.0.2.7", 9));
-	e.syn.version = 4;
-	e.syn.ttl = 52;
-	e.syn.mss = 1460;
-	e.syn.window = 64240;
-	e.syn.wscale = 10;
-	e.syn.quirks = SYN_QUIRK_DF | SYN_QUIRK_ID_PLUS;
-	e.syn.eol_pad = SYN_EOL_ABSENT;
-	e.syn.kinds_count = 5;
-	memcpy(e.syn.kinds, "\x02\x04\x08\x01\x03", 5);
-	return e;
-}
-
-static struct signature_pattern
-pattern(enum signature_level level, const char *text)
-{
-	struct signature_pattern p;
-	const char *error = NULL;
-	size_t at;
-
-	if (!signature_pattern_parse(&p, level, text, strlen(text), &error,
-				     &at))
-		fail_msg("%s: %s", text, error);
-	return p;
-}
+/* Conditions of rules: what holds, what does not, what is not known. */
+#include "tests/unit/plan_rig.h"
 
 static void
 numbers(void **state)
@@ -245,130 +161,93 @@ all_conditions_must_hold(void **state)
 	assert_true(decides(c, 0, &e));
 }
 
+/* Each number by itself: its own value, and no other's. */
 static void
-first_rule_decides(void **state)
-{
-	const struct policy_condition early = {
-	    .kind = EVIDENCE_EARLY_TALKER, .low = 1, .high = 1};
-	const struct policy_rule rules[] = {
-	    {"early", 1, &early, 1},
-	    {"all", 0, NULL, 0},
-	    {"late", PLAN_CLASS_PASS, NULL, 0},
-	};
-	struct policy policy = {.classes = classes,
-				.classes_count = 2,
-				.rules = rules,
-				.rules_count = 3,
-				.reply_cap_ms = 20000,
-				.session_cap_ms = 120000,
-				.patience_ms = 9000};
-	struct evidence e = known_client();
-	struct plan_trace trace;
-	struct plan plan = plan_make(&policy, &e, &trace);
-
-	(void)state;
-	assert_string_equal(policy_rule_name(&policy, plan.rule_id), "early");
-	assert_string_equal(policy_class_name(&policy, plan.class_id), "slow");
-	assert_int_equal(trace.rule_id, 0);
-	assert_int_equal(trace.rules_tried, 1);
-
-	e.present &= ~(1u << EVIDENCE_EARLY_TALKER);
-	plan = plan_make(&policy, &e, &trace);
-	assert_int_equal(plan.rule_id, 1);
-	assert_int_equal(trace.rules_tried, 2);
-	assert_true(plan.teaser);
-	assert_int_equal(plan.greet_ms, 3000);
-
-	policy.rules_count = 1;
-	plan = plan_make(&policy, &e, &trace);
-	assert_int_equal(plan.rule_id, PLAN_NO_RULE);
-	assert_int_equal(trace.rule_id, PLAN_NO_RULE);
-	assert_string_equal(policy_rule_name(&policy, plan.rule_id), "-");
-	assert_string_equal(policy_class_name(&policy, plan.class_id), "pass");
-	assert_int_equal(plan.greet_ms, 0);
-	assert_int_equal(plan.reply_ms, 0);
-	assert_int_equal(plan.patience_ms, 9000);
-}
-
-/* Whatever the class says, in ms; what must come of it. */
-static void
-governor(void **state)
+every_number_is_its_own(void **state)
 {
 	static const struct {
-		const char *label;
-		uint32_t greet, reply, error, drip; /* of the class */
-		uint32_t reply_cap, session_cap, patience;
-		uint32_t want_greet, want_reply, want_error, want_drip;
+		enum evidence_kind kind;
+		uint32_t value;
 	} rows[] = {
-	    {"within", 15000, 5000, 9000, 2000, 20000, 120000, 9000, 15000,
-	     5000, 9000, 2000},
-	    {"greet", 25000, 0, 0, 0, 20000, 120000, 9000, 20000, 0, 0, 0},
-	    {"reply to patience", 0, 15000, 12000, 0, 20000, 120000, 9000, 0,
-	     9000, 9000, 0},
-	    {"reply to cap", 0, 9000, 9000, 0, 4000, 120000, 9000, 0, 4000,
-	     4000, 0},
-	    {"greet to session", 15000, 0, 0, 0, 20000, 10000, 9000, 10000, 0,
-	     0, 0},
-	    {"drip with the greet", 15000, 0, 0, 15000, 5000, 120000, 9000,
-	     5000, 0, 0, 5000},
-	    {"drip without delay", 0, 0, 0, 5000, 20000, 120000, 9000, 0, 0, 0,
-	     0},
-	    {"a day", 86400000, 86400000, 86400000, 86400000, 20000, 120000,
-	     9000, 20000, 9000, 9000, 20000},
-	    {"caps above their maxima", 86400000, 86400000, 86400000, 0,
-	     86400000, 86400000, 86400000, PLAN_REPLY_MAX_MS, PLAN_REPLY_MAX_MS,
-	     PLAN_REPLY_MAX_MS, 0},
-	    {"no budget", 15000, 5000, 9000, 2000, 0, 120000, 9000, 0, 0, 0, 0},
+	    {EVIDENCE_SYN_RETRANSMITS, 101},
+	    {EVIDENCE_SESSION_ERRORS, 102},
+	    {EVIDENCE_SESSION_RECIPIENTS, 103},
+	    {EVIDENCE_SESSION_MESSAGES, 104},
+	    {EVIDENCE_SESSION_UNKNOWN_USERS, 105},
+	    {EVIDENCE_CLIENT_SESSIONS, 106},
+	    {EVIDENCE_NETWORK_SESSIONS, 107},
+	    {EVIDENCE_STACK_SESSIONS, 108},
+	    {EVIDENCE_CLIENT_RATE, 109},
 	};
 	struct evidence e = known_client();
 
 	(void)state;
+	e.syn_retransmits = 101;
+	e.session_errors = 102;
+	e.session_recipients = 103;
+	e.session_messages = 104;
+	e.session_unknown_users = 105;
+	e.client_sessions = 106;
+	e.network_sessions = 107;
+	e.stack_sessions = 108;
+	e.client_rate = 109;
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		struct policy_class class = {.name = "c",
-					     .greet_ms = rows[i].greet,
-					     .reply_ms = rows[i].reply,
-					     .error_ms = rows[i].error,
-					     .drip_ms = rows[i].drip,
-					     .teaser = true};
-		struct policy_rule rule = {.name = "r", .class_id = 0};
-		struct policy policy = {.classes = &class,
-					.classes_count = 1,
-					.rules = &rule,
-					.rules_count = 1,
-					.reply_cap_ms = rows[i].reply_cap,
-					.data_reply_cap_ms = UINT32_MAX,
-					.session_cap_ms = rows[i].session_cap,
-					.patience_ms = rows[i].patience};
-		struct plan_trace trace;
-		struct plan p = plan_make(&policy, &e, &trace);
-		if (p.greet_ms != rows[i].want_greet ||
-		    p.reply_ms != rows[i].want_reply ||
-		    p.error_ms != rows[i].want_error ||
-		    p.drip_ms != rows[i].want_drip)
-			fail_msg("%s: got %u %u %u %u", rows[i].label,
-				 p.greet_ms, p.reply_ms, p.error_ms, p.drip_ms);
-		assert_int_equal(trace.cut_greet_ms,
-				 rows[i].greet - rows[i].want_greet);
-		assert_int_equal(trace.cut_reply_ms,
-				 rows[i].reply - rows[i].want_reply);
-		assert_int_equal(p.teaser, rows[i].want_greet > 0);
-		assert_int_equal(p.data_reply_cap_ms, PLAN_DATA_REPLY_MAX_MS);
-		assert_true(p.reply_cap_ms <= PLAN_REPLY_MAX_MS);
-		assert_true(p.session_cap_ms <= PLAN_SESSION_MAX_MS);
+		struct policy_condition c = {.kind = rows[i].kind,
+					     .low = rows[i].value,
+					     .high = rows[i].value};
+		struct evidence without = e;
+		without.present &= ~(1u << rows[i].kind);
+		assert_true(decides(&c, 1, &e));
+		assert_false(decides(&c, 1, &without));
+		c.is_not = true;
+		assert_false(decides(&c, 1, &e));
+		assert_false(decides(&c, 1, &without));
+		c.low++;
+		c.high++;
+		assert_true(decides(&c, 1, &e));
+		assert_false(decides(&c, 1, &without));
 	}
 }
 
 static void
-names_of_ids(void **state)
+listeners(void **state)
 {
-	struct policy policy = {.classes = classes, .classes_count = 2};
+	const char *const texts[] = {"smtp", "other"};
+	struct policy_condition c = {
+	    .kind = EVIDENCE_LISTENER, .texts = texts, .count = 2};
+	struct evidence e = known_client();
 
 	(void)state;
-	assert_string_equal(policy_class_name(&policy, 0), "new");
-	assert_string_equal(policy_class_name(&policy, PLAN_CLASS_PASS),
-			    "pass");
-	assert_string_equal(policy_class_name(&policy, 2), "-");
-	assert_string_equal(policy_rule_name(&policy, 0), "-");
+	assert_false(decides(&c, 1, &e)); /* it has none */
+	e.listener = "other";
+	assert_true(decides(&c, 1, &e));
+	c.count = 1;
+	assert_false(decides(&c, 1, &e));
+	c.is_not = true;
+	assert_true(decides(&c, 1, &e));
+	e.listener = "SMTP"; /* another one */
+	assert_true(decides(&c, 1, &e));
+}
+
+static void
+negated_unknown_asks_for_presence(void **state)
+{
+	struct signature_pattern p = pattern(SIGNATURE_SYN, LINUX_SYN);
+	struct policy_condition c = {
+	    .kind = EVIDENCE_SYN, .is_unknown = true, .is_not = true};
+	struct evidence e = known_client();
+
+	(void)state;
+	assert_true(decides(&c, 1, &e));
+	c.patterns = &p;
+	c.count = 1;
+	assert_false(decides(&c, 1, &e));
+	e.syn.ttl = 100;
+	assert_true(decides(&c, 1, &e));
+	e.present &= ~(1u << EVIDENCE_SYN);
+	assert_false(decides(&c, 1, &e));
+	c.count = 0;
+	assert_false(decides(&c, 1, &e));
 }
 
 int
@@ -381,9 +260,9 @@ main(void)
 	    cmocka_unit_test(unknown_asks_for_absence),
 	    cmocka_unit_test(networks_and_labels),
 	    cmocka_unit_test(all_conditions_must_hold),
-	    cmocka_unit_test(first_rule_decides),
-	    cmocka_unit_test(governor),
-	    cmocka_unit_test(names_of_ids),
+	    cmocka_unit_test(every_number_is_its_own),
+	    cmocka_unit_test(listeners),
+	    cmocka_unit_test(negated_unknown_asks_for_presence),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,7 +63,8 @@ value_texts(void **state)
 		bool is_good =
 		    rows[i].kind == 'd' ? value_duration(text, 0, max, &a, &why)
 		    : rows[i].kind == 's' ? value_size(text, 0, max, &a, &why)
-		    : rows[i].kind == '%' ? value_percent(text, &a, &why)
+		    : rows[i].kind == '%'
+			? value_percent(text, 0, 100, &a, &why)
 		    : rows[i].kind == 'n'
 			? value_count(text, 0, max, &a, &why)
 			: value_range(text, 0, max, &a, &b, &why);

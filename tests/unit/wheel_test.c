@@ -70,7 +70,7 @@ comes_when_due(void **state)
 			fail_msg("%s: due %llu, came %llu", rows[i].label,
 				 (unsigned long long)due,
 				 (unsigned long long)at);
-		assert_int_equal(n.deadline_ms, 0);
+		assert_int_equal(n.place, 0);
 		assert_true(wheel_next_ms(&wheel) == WHEEL_NEVER);
 	}
 }
@@ -80,14 +80,14 @@ later_costs_nothing(void **state)
 {
 	struct wheel_node n = {0};
 	struct wheel_node *got = NULL;
-	uint64_t slot;
+	uint32_t place;
 
 	(void)state;
 	wheel_init(&wheel, START_MS);
 	wheel_set(&wheel, &n, START_MS + 1000);
-	slot = n.tick;
+	place = n.place;
 	wheel_set(&wheel, &n, START_MS + 2000);
-	assert_int_equal(n.tick, slot); /* still where it stood */
+	assert_int_equal(n.place, place); /* still where it stood */
 	assert_null(wheel_expire(&wheel, START_MS + 1500));
 	assert_true(run_until(START_MS + 1500, START_MS + 3000, &got) >=
 		    START_MS + 2000);

@@ -1,0 +1,173 @@
+/*
+ * The configuration, loaded anew while sessions run.
+ *
+ * A second one is loaded beside the first, and only if it is free of mistakes
+ * do the workers get it; the first is freed when the last of them has let go.
+ * One at a time: a signal that comes meanwhile is remembered, once.
+ */
+#include "proxy/daemon/control_state.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proxy/config/config_keep.h"
+
+static void
+say_label_note(void *user, enum labels_severity severity, const char *message)
+{
+	(void)user;
+	log_say(severity == LABELS_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+		"%s%s", severity == LABELS_ERROR ? "skipped: " : "", message);
+}
+
+static void
+say_report(const struct report *report)
+{
+	for (size_t i = 0; i < report->count; i++)
+		log_say(report->notes[i].kind == REPORT_MISTAKE
+			    ? LOG_LEVEL_ERROR
+			    : LOG_LEVEL_WARNING,
+			"%s", report->notes[i].text);
+	if (report->unnoted > 0)
+		log_say(LOG_LEVEL_WARNING, "and %zu more", report->unnoted);
+}
+
+static double
+unix_time(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void
+refuse(struct control *c, const struct report *report, int error)
+{
+	c->reload.has_failed = true;
+	c->reload.refused_count++;
+	log_say(LOG_LEVEL_ERROR,
+		"reload: %zu %s; nothing has changed, the configuration of "
+		"before stays in force",
+		report->mistakes,
+		report->mistakes == 1 ? "mistake" : "mistakes");
+	if (error == -EACCES)
+		log_say(LOG_LEVEL_ERROR,
+			"tarryd gave up its rights at the start: user id %u "
+			"must be able to read the file and all that it names",
+			(unsigned)geteuid());
+}
+
+/* True if what a test session would find may have changed. */
+static bool
+is_other_mta(const struct config_mta *a, const struct config_mta *b)
+{
+	return !addr_same_ip(&a->address, &b->address) ||
+	       a->address.port != b->address.port ||
+	       a->client_address != b->client_address;
+}
+
+static void
+set_sidecar(struct control *c)
+{
+	const char *path = c->settings.config->syn.sidecar;
+	int rc = syn_map_set_path(c->syn_map, path);
+
+	if (rc != 0)
+		log_say(LOG_LEVEL_ERROR, "%s: %s", path, uv_strerror(rc));
+}
+
+void
+control_tell_settings(struct control *c, const char *cause)
+{
+	const struct config *config = c->settings.config;
+	const struct journal_options journal = {
+	    .path = config->journal.path,
+	    .size_bytes = config->journal.size_bytes,
+	    .files = config->journal.files,
+	    .addresses = config->log.addresses,
+	};
+	char hash[SETTINGS_HASH_CAP];
+
+	log_style(&config->log);
+	if (journal_set(c->journal, &journal) != 0 || journal.path[0] == '\0')
+		return;
+	settings_hash(&c->settings, hash);
+	journal_policy(c->journal,
+		       c->options->config_path != NULL ? c->options->config_path
+						       : "built-in",
+		       hash, cause);
+}
+
+/* The order matters: no worker dials the new MTA before it was tested. */
+static void
+put_in_force(struct control *c)
+{
+	const struct worker_rules rules = {.config = c->settings.config,
+					   .labels = c->settings.labels};
+
+	if (is_other_mta(&c->reload.before.config->mta,
+			 &c->settings.config->mta))
+		control_retest_mta(c);
+	set_sidecar(c);
+	control_tell_settings(c, "reload");
+	atomic_store(&c->reload.taken_count, 0);
+	for (uint32_t i = 0; i < c->workers_count; i++)
+		worker_set_rules(c->workers[i], &rules);
+}
+
+static void
+take(struct control *c, const struct settings *next, struct report *report)
+{
+	config_keep(next->config, c->settings.config, report);
+	names_assign(c->names, next->config);
+	c->reload.has_failed = false;
+	c->reload.ok_time = unix_time();
+	c->reload.ok_count++;
+	c->reload.before = c->settings;
+	c->settings = *next;
+	put_in_force(c);
+}
+
+void
+control_reload(struct control *c)
+{
+	struct report report = {0};
+	struct settings next;
+	int rc;
+
+	if (c->state != CONTROL_RUNS) {
+		log_say(LOG_LEVEL_WARNING,
+			"SIGHUP: shutting down, nothing is read again");
+		return;
+	}
+	if (c->reload.before.config != NULL) {
+		c->reload.is_wanted = true;
+		return;
+	}
+	rc = settings_load(&next, c->options, &report, say_label_note, NULL);
+	if (rc == 0)
+		take(c, &next, &report);
+	say_report(&report);
+	if (rc != 0)
+		refuse(c, &report, rc);
+	else
+		log_say(LOG_LEVEL_INFO, "reload: the configuration was read "
+					"again and is in force");
+	report_free(&report);
+}
+
+void
+control_watch_reload(struct control *c)
+{
+	if (c->reload.before.config == NULL ||
+	    atomic_load(&c->reload.taken_count) < c->workers_count)
+		return;
+	settings_free(&c->reload.before);
+	if (!c->reload.is_wanted)
+		return;
+	c->reload.is_wanted = false;
+	control_reload(c);
+}

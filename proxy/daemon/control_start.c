@@ -1,0 +1,230 @@
+/*
+ * Starting, in the order of the design: rights first, then sockets, then
+ * clients.
+ */
+#include "proxy/daemon/control_state.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proxy/daemon/privileges.h"
+#include "proxy/relay/shortage.h"
+
+/* Descriptors to ask for where the file names no number of sessions. */
+#define NOFILE_AUTO 65536u
+
+/* As many descriptors as the file's sessions need, if it says how many. */
+static uint64_t
+wanted_nofile(const struct config *config)
+{
+	uint64_t sessions = config->max_sessions;
+
+	if (sessions == 0)
+		return NOFILE_AUTO;
+	return sessions * 100 / 95 + 256 + config->mta.max_connections + 1;
+}
+
+/* Says what memory and descriptors will ever be used, a line each. */
+static void
+say_sizes(const struct control *c, const struct worker_options *options,
+	  uint64_t nofile)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	char *rest;
+
+	if (out == NULL)
+		return;
+	worker_print_sizes(options, out);
+	names_print_size(out);
+	journal_print_size(c->journal, out);
+	fclose(out);
+	log_say(LOG_LEVEL_INFO,
+		"at most %u sessions, %u connections to the MTA, %llu "
+		"descriptors; %u %s",
+		c->sessions_limit, c->settings.config->mta.max_connections,
+		(unsigned long long)nofile, c->settings.config->workers,
+		c->settings.config->workers == 1 ? "worker" : "workers");
+	for (char *line = strtok_r(text, "\n", &rest); line != NULL;
+	     line = strtok_r(NULL, "\n", &rest))
+		log_say(LOG_LEVEL_INFO, "%s", line);
+	free(text);
+}
+
+static int
+take_memory(struct control *c)
+{
+	size_t n = c->settings.config->workers;
+	const struct config_mta *mta = &c->settings.config->mta;
+	const struct places_options places = {
+	    .seats = shortage_seats(c->sessions_limit),
+	    .slots = mta->max_connections,
+	    .reserve = (uint32_t)((uint64_t)mta->max_connections *
+				  mta->reserve_percent / 100),
+	};
+
+	names_assign(c->names, c->settings.config);
+	c->slots_reserve = places.reserve;
+	c->gate = gate_open(&places);
+	c->metrics = calloc(n + 1, sizeof *c->metrics);
+	c->threads = calloc(n + 1, sizeof(const struct metrics *));
+	c->workers = calloc(n, sizeof(struct worker *));
+	if (c->gate == NULL || c->metrics == NULL || c->threads == NULL ||
+	    c->workers == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i <= n; i++)
+		c->threads[i] = &c->metrics[i];
+	return 0;
+}
+
+static void
+on_syn_map(void *ctx, const char *message)
+{
+	(void)ctx;
+	log_say(LOG_LEVEL_INFO, "%s", message);
+}
+
+static int
+open_syn_map(struct control *c)
+{
+	const struct syn_map_options options = {
+	    .path = c->settings.config->syn.sidecar,
+	    .say = on_syn_map,
+	};
+	int rc = syn_map_open(&c->syn_map, &c->loop, &options);
+
+	if (rc != 0)
+		log_say(LOG_LEVEL_ERROR, "%s: %s", options.path,
+			uv_strerror(rc));
+	return rc;
+}
+
+/* Workers. Called on theirs. */
+static void
+on_notice(void *ctx, uint32_t worker, enum worker_notice what)
+{
+	struct control *c = ctx;
+
+	(void)worker;
+	switch (what) {
+	case WORKER_DRAINED:
+		atomic_fetch_add(&c->drained_count, 1);
+		break;
+	case WORKER_RULES_TAKEN:
+		atomic_fetch_add(&c->reload.taken_count, 1);
+		break;
+	}
+	uv_async_send(&c->notice_wake);
+}
+
+static int
+start_workers(struct control *c, uint64_t nofile)
+{
+	struct worker_options options = {
+	    .names = c->names,
+	    .seats = c->sessions_limit / c->settings.config->workers,
+	    .rules = {.config = c->settings.config,
+		      .labels = c->settings.labels},
+	    .syn_map = c->syn_map,
+	    .gate = c->gate,
+	    .notice = on_notice,
+	    .notice_ctx = c,
+	};
+	int rc = 0;
+
+	say_sizes(c, &options, nofile);
+	for (uint32_t i = 0; i < c->settings.config->workers && rc == 0; i++) {
+		options.id = i;
+		options.metrics = &c->metrics[i];
+		options.journal = journal_feed(c->journal, i);
+		rc = worker_start(&c->workers[i], &options);
+		c->workers_count += rc == 0;
+	}
+	return rc;
+}
+
+static int
+start_http(struct control *c)
+{
+	const struct http_source source = {
+	    .ctx = c,
+	    .fill = control_fill_page,
+	    .is_ready = control_is_ready,
+	};
+	const struct addr *address = &c->settings.config->http_address;
+	struct addr bound = *address;
+	char text[ADDR_TEXT_CAP];
+	int rc;
+
+	if (address->family == 0)
+		return 0;
+	rc = http_start(&c->http, &c->loop, address, &source, &bound);
+	addr_text(&bound, text, sizeof text);
+	if (rc == 0)
+		log_say(LOG_LEVEL_INFO, "metrics on http://%s/metrics", text);
+	else
+		log_say(LOG_LEVEL_ERROR, "http.address %s: %s%s", text,
+			uv_strerror(rc), log_bind_hint(rc));
+	return rc;
+}
+
+/* A file that only root could read could not be read again. */
+static void
+warn_of_reload(const struct control *c)
+{
+	const char *path = c->options->config_path;
+
+	if (path != NULL && access(path, R_OK) != 0)
+		log_say(LOG_LEVEL_WARNING,
+			"a reload will not work: user id %u cannot read %s: %s",
+			(unsigned)geteuid(), path, strerror(errno));
+}
+
+static int
+start_journal(struct control *c)
+{
+	int rc = journal_new(&c->journal, &c->loop, c->settings.config->workers,
+			     c->names);
+
+	if (rc == 0)
+		control_tell_settings(c, "start");
+	return rc;
+}
+
+int
+control_start(struct control *c)
+{
+	uint64_t nofile =
+	    privileges_raise_nofile(wanted_nofile(c->settings.config));
+	int rc = privileges_drop(c->options->user);
+
+	if (rc != 0)
+		return rc;
+	c->sessions_limit = config_max_sessions(c->settings.config, nofile);
+	if (c->sessions_limit < c->settings.config->workers) {
+		log_say(LOG_LEVEL_ERROR,
+			"the limit of %llu descriptors is too low for %u "
+			"connections to the MTA; raise it (ulimit -n) or lower "
+			"mta.max_connections",
+			(unsigned long long)nofile,
+			c->settings.config->mta.max_connections);
+		return -EMFILE;
+	}
+	warn_of_reload(c);
+	rc = take_memory(c);
+	if (rc == 0)
+		rc = start_journal(c);
+	if (rc == 0)
+		rc = open_syn_map(c);
+	if (rc == 0)
+		rc = start_workers(c, nofile);
+	if (rc == 0)
+		rc = start_http(c);
+	if (rc == 0)
+		rc = control_test_mta(c);
+	return rc;
+}

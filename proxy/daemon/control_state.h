@@ -1,0 +1,96 @@
+/*
+ * The control plane's inside, shared by control*.c alone. Everything that the
+ * main thread owns is in one struct; it is taken apart in the opposite order
+ * of its making.
+ */
+#ifndef PROXY_DAEMON_CONTROL_STATE_H
+#define PROXY_DAEMON_CONTROL_STATE_H
+
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "proxy/admin/http.h"
+#include "proxy/config/names.h"
+#include "proxy/daemon/control.h"
+#include "proxy/daemon/journal.h"
+#include "proxy/daemon/log.h"
+#include "proxy/evidence/syn_map.h"
+#include "proxy/relay/gate.h"
+#include "proxy/relay/mta_probe.h"
+#include "proxy/relay/worker.h"
+
+#define CONTROL_TICK_MS 100u
+#define CONTROL_SIGNALS 3
+
+enum control_state { CONTROL_RUNS, CONTROL_DRAINS, CONTROL_CUTS };
+
+/* A reload is under way as long as a worker may read what was before. */
+struct control_reload {
+	struct settings before; /* empty: none is under way */
+	_Atomic uint32_t taken_count;
+	bool is_wanted; /* once more, when this one is done */
+	bool has_failed;
+	double ok_time; /* of the last one that did not, Unix time */
+	uint64_t ok_count;
+	uint64_t refused_count;
+};
+
+struct control {
+	const struct options *options;
+	struct settings settings; /* those that hold */
+	struct names *names;
+	uv_loop_t loop;
+	uv_async_t log_wake;
+	uv_async_t notice_wake;
+	uv_timer_t tick;
+	uv_signal_t signals[CONTROL_SIGNALS];
+	enum control_state state;
+	uint64_t state_ends_ms;
+	uint64_t tick_due_ms;
+	uint64_t dropped_said;
+	uint64_t dropped_say_ms;
+	double start_time;
+	uint32_t sessions_limit;
+	uint32_t slots_reserve; /* of the MTA's */
+	struct gate *gate;
+	struct syn_map *syn_map;
+	struct mta_probe *probe;
+	struct http *http;
+	struct journal *journal;
+	struct metrics *metrics; /* of workers, then the main thread's own */
+	const struct metrics **threads;
+	struct worker **workers;
+	uint32_t workers_count; /* started */
+	_Atomic uint32_t drained_count;
+	bool mta_is_ready; /* the test session passed */
+	bool mta_is_gone;  /* but dials fail since */
+	char mta_why[400];
+	struct control_reload reload;
+};
+
+/* control_start.c: takes and opens everything; 0 or a negative errno. */
+__attribute__((warn_unused_result)) int control_start(struct control *c);
+
+/* control_mta.c: tests the MTA; looks whether dials fail, on each tick. */
+__attribute__((warn_unused_result)) int control_test_mta(struct control *c);
+void control_retest_mta(struct control *c);
+void control_watch_dials(struct control *c);
+
+/* control_drain.c: ends delays, then waits, then cuts. */
+void control_drain(struct control *c, const char *signal);
+void control_watch_drain(struct control *c, uint64_t now_ms);
+
+/* control_page.c: /metrics and /readyz; for struct http_source. */
+void control_fill_page(void *ctx, struct metrics_page *page);
+bool control_is_ready(void *ctx, char *why, size_t cap);
+
+/* control_reload.c */
+
+/* Loads the files again and puts them in force; or remembers to. */
+void control_reload(struct control *c);
+/* A worker has let go of the old rules; the loop looks whether all have. */
+void control_watch_reload(struct control *c);
+/* What holds now is told to log and journal. */
+void control_tell_settings(struct control *c, const char *cause);
+
+#endif

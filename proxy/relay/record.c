@@ -1,0 +1,75 @@
+#include "proxy/relay/record.h"
+
+#include "proxy/daemon/journal.h"
+#include "proxy/relay/worker_state.h"
+
+static struct journal_feed *
+feed_of(const struct conn *c)
+{
+	return worker_of(c)->options.journal;
+}
+
+static struct journal_about
+about(const struct conn *c)
+{
+	return (struct journal_about){
+	    .id = c->id,
+	    .session = &c->session,
+	    .now_ms = uv_now(&worker_of(c)->loop),
+	};
+}
+
+static struct journal_syn
+syn_of(const struct conn *c, uint8_t raw[SYN_RAW_CAP])
+{
+	return (struct journal_syn){
+	    .source = (enum syn_source)c->facts.source,
+	    .raw = raw,
+	    .raw_len = facts_raw(c, raw),
+	    .retransmits = c->facts.retransmits,
+	};
+}
+
+void
+record_syn(struct conn *c)
+{
+	const struct journal_about who = about(c);
+	uint8_t raw[SYN_RAW_CAP];
+	struct journal_syn syn;
+
+	if (!journal_is_on(feed_of(c)))
+		return;
+	syn = syn_of(c, raw);
+	journal_syn(feed_of(c), &who, &syn);
+}
+
+void
+record_plan(struct conn *c, const struct evidence *e, const struct plan *plan)
+{
+	const struct journal_about who = about(c);
+	uint8_t raw[SYN_RAW_CAP];
+	struct journal_syn syn;
+
+	if (!journal_is_on(feed_of(c)))
+		return;
+	if (c->session.phase == PHASE_NEW) {
+		syn = syn_of(c, raw);
+		journal_open_session(feed_of(c), &who, c->listener->name, &syn);
+	}
+	journal_plan(feed_of(c), &who, e, &worker_of(c)->stress, plan);
+}
+
+void
+record_step(struct conn *c, const struct orders *o)
+{
+	const struct journal_about who = about(c);
+
+	if (o->notes_count > 0 && journal_is_on(feed_of(c)))
+		journal_notes(feed_of(c), &who, o->notes, o->notes_count);
+}
+
+void
+record_end(struct conn *c, const struct session_report *report)
+{
+	journal_end(feed_of(c), report);
+}
