@@ -31,6 +31,12 @@ $(BUILD)/tests/bench/storm: $(call OBJ,tests/bench/storm.c \
 $(BUILD)/tests/bench/storm_sink: $(call OBJ,tests/bench/storm_sink.c)
 tests: $(BENCH)
 
+# What one decision costs: decision [RULES] [NETWORKS] [SECONDS].
+$(BUILD)/tests/bench/decision: $(call OBJ,tests/bench/decision.c) \
+		$(BUILD)/libtarryd.a $(BUILD)/libshaping.a
+	$(LINK) $(call PKG,--libs,inih)
+tests: $(BUILD)/tests/bench/decision
+
 FUZZ_SECONDS ?= 10
 FUZZ_SAN := -fsanitize=fuzzer-no-link,address,undefined
 fuzz: deps-test

@@ -17,165 +17,12 @@
 
 #include <cmocka.h>
 
-#include "tarry/crowd.h"
-#include "tarry/places.h"
-#include "tarry/policy.h"
-#include "tests/sim/run.h"
+#include "tests/sim/site.h"
 
 #define RUNS_DEFAULT 100000
-#define COMERS 32
-#define SEATS_CAP 24
-#define CLASSES 4
-#define RULES 6
-#define START_MS 1000000
 #define STEPS_MAX 400000
 
-struct client {
-	struct run run;
-	struct place place;
-	struct place_keys keys;
-	const char *listener;
-	uint64_t comes_ms;
-	uint32_t events; /* of the gate, to be told: one bit each */
-	uint64_t asked_ms;
-	uint32_t seat; /* SEATS_CAP: none */
-	bool is_open;
-	bool has_come;
-	bool has_slot;
-	bool has_caps;
-};
-
-static struct {
-	uint64_t now_ms;
-	struct run dice;
-	struct places_options options;
-	uint32_t limit;
-	struct places *places;
-	struct crowd crowd;
-	struct crowd_link links[SEATS_CAP];
-	struct client *seats[SEATS_CAP];
-	uint32_t sessions;
-	struct policy policy;
-	struct policy_class classes[CLASSES];
-	struct policy_rule rules[RULES];
-	struct policy_condition conditions[RULES][2];
-	struct site site;
-	bool is_slot_stress;
-	struct client clients[COMERS];
-} site;
-
 static void *places_memory;
-static const char *const listeners[] = {"smtp", "two"};
-static const char *const texts[2][1] = {{"smtp"}, {"two"}};
-
-static uint32_t
-draw(uint32_t n)
-{
-	return run_draw(&site.dice, n);
-}
-
-static uint32_t
-pick(const uint32_t *values, uint32_t count)
-{
-	return values[draw(count)];
-}
-
-static void
-draw_class(struct policy_class *c, uint16_t id)
-{
-	static const uint32_t greets[] = {0, 1000, 3000, 15000, 20000, 60000};
-	static const uint32_t replies[] = {0, 0, 2000, 5000, 9000, 30000};
-	static const uint32_t drips[] = {0, 0, 2000, 5000};
-	static const uint32_t rates[] = {0, 0, 1, 4096};
-	static const uint32_t caps[] = {0, 0, 1, 2, 5};
-
-	memset(c, 0, sizeof(*c));
-	c->name = "class";
-	c->id = id;
-	c->greet_ms = pick(greets, 6);
-	c->reply_ms = pick(replies, 6);
-	c->error_ms = pick(replies, 6);
-	c->drip_ms = pick(drips, 4);
-	c->data_rate = pick(rates, 4);
-	c->teaser = draw(2) != 0;
-	c->caps[PLAN_CAP_CLIENT] = pick(caps, 5);
-	c->caps[PLAN_CAP_NETWORK] = pick(caps, 5);
-	c->caps[PLAN_CAP_STACK] = pick(caps, 5);
-}
-
-static void
-draw_condition(struct policy_condition *c)
-{
-	static const enum evidence_kind kinds[] = {
-	    EVIDENCE_EARLY_TALKER,
-	    EVIDENCE_SESSION_ERRORS,
-	    EVIDENCE_SESSION_MESSAGES,
-	    EVIDENCE_CLIENT_SESSIONS,
-	    EVIDENCE_NETWORK_SESSIONS,
-	    EVIDENCE_CLIENT_RATE,
-	    EVIDENCE_SCORE,
-	    EVIDENCE_LISTENER,
-	};
-
-	memset(c, 0, sizeof(*c));
-	c->kind = kinds[draw(8)];
-	c->is_not = draw(4) == 0;
-	c->low = draw(3);
-	c->high = c->low + draw(4);
-	if (c->kind == EVIDENCE_LISTENER) {
-		c->texts = texts[draw(2)];
-		c->count = 1;
-	}
-	if (c->kind == EVIDENCE_EARLY_TALKER)
-		c->low = c->high = 1;
-}
-
-static void
-draw_rule(struct policy_rule *r, struct policy_condition *conditions,
-	  uint16_t id)
-{
-	memset(r, 0, sizeof(*r));
-	r->name = "rule";
-	r->id = id;
-	r->conditions = conditions;
-	r->conditions_count = id + 1 < RULES ? 1 + draw(2) : draw(2);
-	draw_condition(&conditions[0]);
-	draw_condition(&conditions[1]);
-	r->class_index = (uint16_t)draw(CLASSES);
-	if (draw(8) == 0)
-		r->class_index = PLAN_CLASS_PASS;
-	if (draw(20) == 0)
-		r->class_index = PLAN_CLASS_DEFER;
-	r->is_add = draw(4) == 0;
-	r->points = (int32_t)draw(6) - 1;
-	r->is_shadow = draw(6) == 0;
-}
-
-static void
-draw_policy(void)
-{
-	static const uint32_t caps[] = {20000, 20000, 5000, 25000};
-	struct policy *p = &site.policy;
-	uint16_t i;
-
-	memset(p, 0, sizeof(*p));
-	for (i = 0; i < CLASSES; i++)
-		draw_class(&site.classes[i], i);
-	for (i = 0; i < RULES; i++)
-		draw_rule(&site.rules[i], site.conditions[i], i);
-	p->classes = site.classes;
-	p->classes_count = CLASSES;
-	p->rules = site.rules;
-	p->rules_count = RULES;
-	p->score.early_talker = 2;
-	p->reply_cap_ms = pick(caps, 4);
-	p->data_reply_cap_ms = 5000;
-	p->session_cap_ms = draw(3) ? 120000 : 15000;
-	p->patience_ms = 9000;
-	p->open_rank = (uint8_t)draw(CLASSES);
-	p->is_shadow = draw(10) == 0;
-	p->counts_matter = true;
-}
 
 static struct client *
 client_of(struct run *r)
@@ -490,24 +337,6 @@ make_room(void)
 	}
 }
 
-static void
-draw_plot(struct run_plot *p)
-{
-	static const uint32_t lags[] = {0, 1, 30, 400};
-	static const uint32_t patience[] = {0, 0, 3000, 9000, 30000};
-	uint32_t leaves = pick(patience, 5);
-
-	memset(p, 0, sizeof(*p));
-	p->dialogue = &dialogues[draw((uint32_t)dialogues_count)];
-	p->greeting = "220 mx.example.org ESMTP\r\n";
-	p->closes_at = draw(10) == 0 ? (int)draw(10) : -1;
-	p->lag_ms = pick(lags, 4);
-	p->piece_bytes = 20000;
-	if (leaves > 0)
-		p->leaves_ms = site.now_ms + leaves;
-	p->refusals = draw(20) == 0 ? (int)draw(30) : 0;
-}
-
 /* True if there was a seat. */
 static bool
 accept_client(struct client *c)
@@ -522,15 +351,12 @@ accept_client(struct client *c)
 	}
 	if (seat == site.options.seats)
 		return false;
-	draw_plot(&plot);
+	site_draw_plot(&plot);
 	c->has_come = c->is_open = true;
 	c->seat = seat;
 	site.seats[seat] = c;
 	site.sessions++;
-	c->listener = listeners[draw(2)];
-	c->keys.key[PLAN_CAP_CLIENT] = 1 + draw(8);
-	c->keys.key[PLAN_CAP_NETWORK] = 100 + draw(4);
-	c->keys.key[PLAN_CAP_STACK] = draw(4) ? 200 + draw(2) : 0;
+	site_draw_client(c);
 	places_enter(site.places, &c->place, 0, &c->keys, site.now_ms, &counts);
 	memset(&c->run.w.s, 0, sizeof(c->run.w.s));
 	c->run.site = &site;
@@ -539,7 +365,8 @@ accept_client(struct client *c)
 	c->run.w.on_step = carry_out;
 	make_plan(&c->run, &plot.plan);
 	plot.plan_again = plot.plan;
-	run_begin(&c->run, &site.site, draw(UINT32_MAX), &plot, site.now_ms);
+	run_begin(&c->run, &site.site, site_draw(UINT32_MAX), &plot,
+		  site.now_ms);
 	settle(c);
 	return true;
 }
@@ -618,42 +445,6 @@ moment(void)
 	}
 }
 
-static void
-draw_site(uint64_t seed)
-{
-	int i;
-
-	site.dice.rng = seed * 0x2545f4914f6cdd1d + 7;
-	site.now_ms = START_MS;
-	site.sessions = 0;
-	site.is_slot_stress = false;
-	site.limit = 4 + draw(16);
-	site.options.seats = site.limit + 1 + site.limit / 20;
-	site.options.slots = 1 + draw(10);
-	site.options.reserve = draw(site.options.slots + 1);
-	memset(site.links, 0, sizeof(site.links));
-	memset(site.seats, 0, sizeof(site.seats));
-	crowd_init(&site.crowd, site.links, site.limit);
-	memset(places_memory, 0, places_bytes(SEATS_CAP));
-	site.places = places_init(places_memory, &site.options);
-	draw_policy();
-	site.site = (struct site){.name = "tarry.example.org",
-				  .name_len = 17,
-				  .client_address = CLIENT_ADDRESS_V2,
-				  .lead_ms = draw(2) ? 1000 : 5,
-				  .connect_timeout_ms = 10000,
-				  .drip_gap_ms = 200,
-				  .counts_matter = draw(2) != 0};
-	for (i = 0; i < COMERS; i++) {
-		struct client *c = &site.clients[i];
-
-		c->is_open = c->has_come = c->has_slot = c->has_caps = false;
-		c->events = 0;
-		memset(&c->place, 0, sizeof(c->place));
-		c->comes_ms = START_MS + draw(30000);
-	}
-}
-
 static bool
 play(uint64_t seed, unsigned reasons[REASON_COUNT])
 {
@@ -661,7 +452,7 @@ play(uint64_t seed, unsigned reasons[REASON_COUNT])
 	int steps;
 	int i;
 
-	draw_site(seed);
+	site_open(seed, places_memory);
 	world_breach_text = NULL;
 	for (steps = 0; world_breach_text == NULL; steps++) {
 		settle_all();
