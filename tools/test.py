@@ -17,7 +17,8 @@ import xml.etree.ElementTree
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 SECONDS = 300  # for one test program
-ASAN_RUNS = "50000"  # of the 10^6 random sessions
+# Of the 10^6 random sessions and 10^5 random sites.
+ASAN_ENV = {"TARRY_RUNS": "50000", "TARRY_SITES": "5000"}
 SAN = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 
 
@@ -133,7 +134,7 @@ def main():
     total = Sum()
     run_programs(build, total, env={})
     run_programs(f"{build}-asan", total, f"SAN={SAN}", "OPT=-O1",
-                 env={"TARRY_RUNS": ASAN_RUNS})
+                 env=ASAN_ENV)
     run_pytest(build, total, "e2e")
     run_pytest(build, total, "lab")
     run_fuzzers(total)

@@ -18,6 +18,8 @@ add_worker_gauges(const struct control *c, double values[METRIC_VALUE_COUNT])
 		values[METRIC_VALUE_OPEN] += counters.sessions;
 		values[METRIC_VALUE_HELD] += counters.held;
 		values[METRIC_VALUE_MTA_OPEN] += counters.legs;
+		if (counters.is_stressed)
+			values[METRIC_VALUE_STRESS_SESSIONS] = 1;
 		values[METRIC_VALUE_BUFFERS_USED] += counters.buffers_used;
 		values[METRIC_VALUE_BUFFERS_LIMIT] += counters.buffers;
 	}

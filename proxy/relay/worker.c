@@ -52,6 +52,8 @@ show_gauges(struct worker *w)
 	set_gauge(&w->gauges.legs, w->legs.used);
 	set_gauge(&w->gauges.buffers_used, w->buffers.used);
 	set_gauge(&w->gauges.waiting, w->waiting);
+	atomic_store_explicit(&w->gauges.is_stressed, w->stress.sessions,
+			      memory_order_relaxed);
 }
 
 static void

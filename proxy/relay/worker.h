@@ -75,6 +75,7 @@ struct worker_counters {
 	uint32_t lead_ms;
 	uint32_t dials_failed; /* in a row, up to now */
 	bool is_paused;	       /* not accepting: seats are used up */
+	bool is_stressed;      /* sessions are nearly used up */
 };
 
 /*

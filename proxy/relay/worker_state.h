@@ -53,6 +53,7 @@ struct worker_gauges {
 	_Atomic uint32_t buffers_used;
 	_Atomic uint32_t lead_ms;
 	_Atomic bool is_paused;
+	_Atomic bool is_stressed;
 };
 
 struct worker {

@@ -125,14 +125,6 @@ def test_second_signal_exits_now(start_tarryd, start_sink):
         assert "second signal" in tarryd.log
 
 
-def test_hup_says_that_reload_is_not_built(start_tarryd, start_sink):
-    tarryd = start_tarryd(start_sink().port).wait_ready()
-    tarryd.send_signal(signal.SIGHUP)
-    tarryd.wait_log("SIGHUP: reloading is not built yet")
-    with tarryd.connect() as client:
-        assert send_mail(client)[-1].startswith("221")
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to drop from")
 @pytest.mark.skipif(bool(WRAP), reason="the process is the wrapper's")
 def test_rights_are_dropped_in_every_thread(start_tarryd, start_sink):

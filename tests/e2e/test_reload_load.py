@@ -1,7 +1,6 @@
 """A hundred reloads while mail flows: nobody is reset, no mail is lost or
 doubled, every old configuration is given back."""
 import collections
-import os
 import re
 import threading
 

@@ -5,7 +5,7 @@
  * (how long anything waits), P5 (what the MTA is spared), P6 (all is bounded
  * and given back). run_check.c looks at each session besides.
  *
- * TARRY_RUNS sets how many sites (100,000), TARRY_SEED plays one alone.
+ * TARRY_SITES sets how many sites (100,000), TARRY_SEED plays one alone.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -481,7 +481,7 @@ play(uint64_t seed, unsigned reasons[REASON_COUNT])
 static void
 random_sites_keep_the_promises(void **state)
 {
-	const char *runs_text = getenv("TARRY_RUNS");
+	const char *runs_text = getenv("TARRY_SITES");
 	const char *seed_text = getenv("TARRY_SEED");
 	uint64_t runs =
 	    runs_text ? strtoull(runs_text, NULL, 10) : RUNS_DEFAULT;
