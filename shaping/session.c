@@ -39,14 +39,14 @@ void
 step_reason(struct step *st, enum session_reason reason)
 {
 	if (st->s->reason == REASON_NONE)
-		st->s->reason = reason;
+		st->s->reason = (uint8_t)reason; /* few */
 }
 
 enum session_phase
 step_end(struct step *st, enum session_reason reason)
 {
 	step_reason(st, reason);
-	st->o->end = st->s->reason;
+	st->o->end = (enum session_reason)st->s->reason;
 	return PHASE_ENDED;
 }
 
@@ -337,7 +337,7 @@ phase_deadline(const struct step *st)
 	const struct session *s = st->s;
 	uint32_t teaser = teaser_next(st);
 
-	switch (s->phase) {
+	switch ((enum session_phase)s->phase) {
 	case PHASE_NEW:
 	case PHASE_ENDED:
 	case PHASE_COUNT:
@@ -505,7 +505,8 @@ spend_budget(struct step *st)
 		return;
 	account_hold(st);
 	s->is_spent = true;
-	s->dial_ms = step_earlier(s->dial_ms, st->now);
+	if (s->phase == PHASE_GREET)
+		s->dial_ms = step_earlier(s->dial_ms, st->now);
 	if (st->leg != NULL)
 		reply_hurry(st);
 }
@@ -533,7 +534,7 @@ session_step(const struct site *site, struct session *s, struct leg *leg,
 		s->counts.gate_ms += st.now - s->asked_ms;
 	if (next != s->phase && next != PHASE_GATE)
 		s->phase_ms = st.now;
-	s->phase = next;
+	s->phase = (uint8_t)next; /* few */
 	finish(&st);
 }
 

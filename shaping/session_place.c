@@ -68,7 +68,8 @@ claim_caps(struct step *st, bool may_wait)
 	if (!has_caps(&s->plan) || s->is_spent)
 		return;
 	s->caps = may_wait ? PLACE_ASKED : PLACE_HELD;
-	s->asked_ms = st->now;
+	if (may_wait)
+		s->asked_ms = st->now;
 	st->o->claim_caps = may_wait ? CAPS_WAIT : CAPS_TRY;
 }
 
@@ -109,7 +110,7 @@ claim_slot(struct step *st)
 	struct session *s = st->s;
 
 	s->slot = PLACE_ASKED;
-	s->slot_asked = (uint8_t)wish(s); /* a small enum */
+	s->slot_asked = wish(s) & 7u; /* a small enum */
 	st->o->claim_slot = wish(s);
 	s->phase_ms = is_passed(&s->plan) ? s->asked_ms + SESSION_GATE_PASS_MS
 					  : s->plan.reply_cap_ms;

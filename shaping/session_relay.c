@@ -293,9 +293,12 @@ pass_blind(struct step *st)
 	upload_spend(st, n);
 	if (!s->is_opaque || s->tls_bytes >= SESSION_TLS_FREE)
 		return;
-	s->tls_bytes += (uint32_t)n; /* a buffer is small */
-	if (s->tls_bytes >= SESSION_TLS_FREE)
-		upload_begin(st);
+	if (n < SESSION_TLS_FREE - s->tls_bytes) {
+		s->tls_bytes = (uint16_t)(s->tls_bytes + n);
+		return;
+	}
+	s->tls_bytes = SESSION_TLS_FREE;
+	upload_begin(st);
 }
 
 enum session_phase

@@ -45,9 +45,10 @@ struct plan {
 	uint16_t class_id;	 /* or PLAN_CLASS_PASS, PLAN_CLASS_DEFER */
 	/* Sessions of the class at a time, by enum plan_cap; 0: no cap. */
 	uint16_t caps[PLAN_CAPS];
-	uint8_t rank;	/* of the class: 0 pass, 1 the best, .. DEFER */
-	bool teaser;	/* a 220- line at once */
-	bool is_shadow; /* only noted what it would do; nothing is delayed */
+	uint8_t rank;	 /* of the class: 0 pass, 1 the best, .. DEFER */
+	bool teaser : 1; /* a 220- line at once */
+	bool
+	    is_shadow : 1; /* only noted what it would do; nothing is delayed */
 	uint32_t data_rate; /* of the upload, bytes a second; 0: not slowed */
 	uint32_t session_cap_ms;
 };

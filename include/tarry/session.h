@@ -76,7 +76,7 @@ enum client_address {
 #define SESSION_MTA_FIN_MS 2000
 /* Behind STARTTLS so many bytes pass before an upload is slowed (design, 5.9):
  * nothing within a handshake waits. */
-#define SESSION_TLS_FREE 16384
+#define SESSION_TLS_FREE 16384u
 
 /* What all sessions of a worker share; may change between two steps. */
 struct site {
@@ -107,57 +107,66 @@ struct session_counts {
 	uint32_t recipients_refused;
 	uint32_t unknown_users; /* refused, because there is no such user */
 	uint32_t errors;	/* 4xx and 5xx replies of any kind */
-	uint32_t dials;
-	uint32_t proxy_headers; /* said to the MTA */
 	uint32_t caps_ms;	/* waited for a place under the class's caps */
 	uint32_t would_ms; /* delay that a plan in shadow would have added */
-	bool own_greeting; /* our 220 ended a teaser */
-	bool own_421;
+	uint8_t dials;	   /* one a second of the greet budget at most */
+	uint8_t proxy_headers; /* said to the MTA */
+	bool own_greeting : 1; /* our 220 ended a teaser */
+	bool own_421 : 1;
 };
 
-/* The session's part of a slab seat. Zero it before EVENT_OPEN. */
+/*
+ * The session's part of a slab seat. Zero it before EVENT_OPEN. Many are held
+ * at a time, so it is packed: what is needed before the MTA was asked shares
+ * its room with what is needed after.
+ */
 struct session {
 	struct addr client;
 	struct addr server; /* the address that the client came to */
 	struct plan plan;
 	uint64_t opened_ms;
 	struct session_counts counts;
-	enum session_phase phase;
-	enum session_reason reason; /* the first cause wins */
-	uint8_t slot;		    /* enum place_state; an MTA slot */
-	uint8_t slot_asked;	    /* enum slot_wish; which one */
-	uint8_t caps;		    /* enum place_state; those of the class */
-	bool is_in_share; /* the slot is one of the throttled ones' share */
 	/* From here on times are ms since opened_ms. */
-	uint32_t dial_ms;  /* when to ask for a slot */
 	uint32_t phase_ms; /* when the phase began; GATE: when it ends */
 	uint32_t last_byte_ms;
 	uint32_t hold_ms;     /* since when something is held */
 	uint32_t hold_end_ms; /* when that ends by itself */
-	uint32_t asked_ms;    /* when the slot was asked for */
-	uint32_t done_ms;     /* since when only the MTA's FIN is missing */
-	uint32_t paid_ms;     /* the upload has used its rate up to then */
-	uint32_t tls_bytes;   /* of the client since STARTTLS, up to the free */
+	union {
+		uint32_t dial_ms; /* GREET: when to ask for a slot */
+		uint32_t paid_ms; /* RELAY: the upload has used its rate up to
+				     then */
+	};
+	union {
+		uint32_t asked_ms; /* when caps or slot were asked for */
+		uint32_t done_ms;  /* RELAY: since when only the MTA's FIN is
+				      missing */
+	};
 	uint32_t unused;      /* client bytes not yet used */
+	uint16_t tls_bytes;   /* of the client since STARTTLS, up to the free */
 	uint16_t teaser_said; /* bytes of the teaser that are out */
 	uint16_t teaser_len;  /* 0: no teaser */
 	uint16_t segments[SESSION_SEGMENTS_CAP]; /* of the early bytes */
 	uint8_t segments_count;
-	bool is_between_segments; /* an early segment ended, the next waits */
-	bool is_holding;
-	bool is_spent;	 /* budget used up, released or draining: no delays */
-	bool is_early;	 /* the client spoke before the greeting */
-	bool is_greeted; /* the greeting is out, last byte and all */
-	bool is_done;	 /* done_ms is set */
-	bool client_fin;
-	bool mta_fin;
-	bool mta_shut;	   /* we shut our side towards the MTA */
-	bool has_quit;	   /* QUIT was answered */
-	bool is_opaque;	   /* TLS: bytes are only counted */
-	bool is_lost;	   /* the observer lost track */
-	bool is_paced;	   /* the upload waits for its rate, or may */
-	bool is_small;	   /* the receive buffer was made small */
-	uint8_t last_verb; /* enum smtp_verb */
+	uint8_t phase;		      /* enum session_phase */
+	uint8_t reason;		      /* enum session_reason; the first wins */
+	uint8_t last_verb;	      /* enum smtp_verb */
+	uint8_t slot : 2;	      /* enum place_state; an MTA slot */
+	uint8_t caps : 2;	      /* enum place_state; those of the class */
+	uint8_t slot_asked : 3;	      /* enum slot_wish; which one */
+	bool is_in_share : 1;	      /* the slot is one of the throttled's */
+	bool is_between_segments : 1; /* an early one ended, the next waits */
+	bool is_holding : 1;
+	bool is_spent : 1; /* budget used up, released or draining: no delays */
+	bool is_early : 1; /* the client spoke before the greeting */
+	bool is_greeted : 1; /* the greeting is out, last byte and all */
+	bool is_done : 1;    /* done_ms is set */
+	bool client_fin : 1;
+	bool mta_fin : 1;
+	bool mta_shut : 1;  /* we shut our side towards the MTA */
+	bool has_quit : 1;  /* QUIT was answered */
+	bool is_opaque : 1; /* TLS: bytes are only counted */
+	bool is_lost : 1;   /* the observer lost track */
+	bool is_small : 1;  /* the receive buffer was made small */
 };
 
 /* A command on its way: asked, then answered and perhaps held. */

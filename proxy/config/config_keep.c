@@ -4,32 +4,68 @@
  */
 #include "proxy/config/config_keep.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "proxy/config/setting.h"
 #include "proxy/config/tree.h"
 
-static const char *
-text_of(const struct tree_entry *entry, const struct key *key)
+static void
+print_listeners(const struct config *config, FILE *out)
 {
-	return entry != NULL ? entry->value : key->fallback;
+	const char *comma = "";
+
+	for (size_t i = 0; i < config->listeners_count; i++) {
+		const struct config_listener *l = &config->listeners[i];
+
+		for (size_t k = 0; k < l->addresses_count; k++) {
+			char text[ADDR_TEXT_CAP];
+
+			addr_text(&l->addresses[k], text, sizeof(text));
+			fprintf(out, "%s%s", comma, text);
+			comma = ", ";
+		}
+	}
 }
 
+/* A value as a file would say it; free() it. NULL without memory. */
+static char *
+print_value(const struct config *config, const struct key *key)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	if (out == NULL)
+		return NULL;
+	if (setting_is_scalar(key))
+		setting_print(key, config, out);
+	else
+		print_listeners(config, out);
+	fclose(out);
+	return text;
+}
+
+/* Both are as they were loaded, and `running` as it was kept. */
 static void
 warn(const struct config *next, const struct config *running,
      const struct key *key, const char *name, struct report *report)
 {
-	const struct tree_entry *now =
+	const struct tree_entry *at =
 	    tree_entry(tree_section(next->tree, key->section, name), key->name);
-	const struct tree_entry *was = tree_entry(
-	    tree_section(running->tree, key->section, name), key->name);
-	const struct tree_entry *at = now != NULL ? now : was;
+	char *now = print_value(next, key);
+	char *was = print_value(running, key);
 
-	report_add(
-	    report, REPORT_WARNING, at != NULL ? at->file : TREE_BUILT_IN,
-	    now != NULL ? now->line : 0,
-	    "%s.%s: `%s` needs a restart; until then it is `%s`, as "
-	    "before",
-	    key->section, key->name, text_of(now, key), text_of(was, key));
+	report_add(report, REPORT_WARNING,
+		   at != NULL ? at->file : TREE_BUILT_IN,
+		   at != NULL ? at->line : 0,
+		   "%s.%s: `%s` needs a restart; until then it is `%s`, as "
+		   "before",
+		   key->section, key->name, now != NULL ? now : "",
+		   was != NULL ? was : "");
+	free(now);
+	free(was);
 }
 
 static bool

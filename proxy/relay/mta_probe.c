@@ -115,9 +115,8 @@ say_failure(struct mta_probe *p)
 	if (strcmp(p->why, p->why_said) == 0)
 		return;
 	memcpy(p->why_said, p->why, sizeof(p->why_said));
-	mta_probe_say_failure(&p->mta,
-			      p->step != PROBE_CONNECTING ? &p->self : NULL,
-			      p->why);
+	mta_probe_say_failure(
+	    &p->mta, p->step != PROBE_CONNECTING ? &p->self : NULL, p->why);
 }
 
 __attribute__((format(printf, 2, 3))) static void

@@ -33,12 +33,13 @@ syn_of(const struct conn *c, uint8_t raw[SYN_RAW_CAP])
 void
 record_syn(struct conn *c)
 {
-	const struct journal_about who = about(c);
+	struct journal_about who;
 	uint8_t raw[SYN_RAW_CAP];
 	struct journal_syn syn;
 
 	if (!journal_is_on(feed_of(c)))
 		return;
+	who = about(c);
 	syn = syn_of(c, raw);
 	journal_syn(feed_of(c), &who, &syn);
 }
@@ -46,12 +47,13 @@ record_syn(struct conn *c)
 void
 record_plan(struct conn *c, const struct evidence *e, const struct plan *plan)
 {
-	const struct journal_about who = about(c);
+	struct journal_about who;
 	uint8_t raw[SYN_RAW_CAP];
 	struct journal_syn syn;
 
 	if (!journal_is_on(feed_of(c)))
 		return;
+	who = about(c);
 	if (c->session.phase == PHASE_NEW) {
 		syn = syn_of(c, raw);
 		journal_open_session(feed_of(c), &who, c->listener->name, &syn);
@@ -62,10 +64,12 @@ record_plan(struct conn *c, const struct evidence *e, const struct plan *plan)
 void
 record_step(struct conn *c, const struct orders *o)
 {
-	const struct journal_about who = about(c);
+	struct journal_about who;
 
-	if (o->notes_count > 0 && journal_is_on(feed_of(c)))
-		journal_notes(feed_of(c), &who, o->notes, o->notes_count);
+	if (o->notes_count == 0 || !journal_is_on(feed_of(c)))
+		return;
+	who = about(c);
+	journal_notes(feed_of(c), &who, o->notes, o->notes_count);
 }
 
 void

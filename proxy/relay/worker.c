@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "proxy/daemon/log.h"
+#include "proxy/relay/drip.h"
 #include "proxy/relay/shortage.h"
 #include "proxy/relay/worker_memory.h"
 #include "proxy/relay/worker_state.h"
@@ -26,15 +27,8 @@
 
 /* Seats planned again in one turn. */
 #define REPLAN_BATCH 256
-/* No two pieces of a drip are closer (design, [class] drip). */
-#define DRIP_GAP_MS 200
-/*
- * A piece costs a send, 6 to 9 us, and a step. With so many a second a worker
- * spends less than 1 % of a core on all drips together, however many sessions
- * it holds: from 160 on the pieces get larger and further apart.
- */
-#define DRIPS_PER_S 800
-#define MS_PER_S 1000
+/* Later than any turn is under load. */
+#define OVERSLEPT_MS 2000
 #define US_PER_MS 1000
 
 static void
@@ -128,6 +122,20 @@ tell_all(struct worker *w, enum event_kind kind)
 	}
 }
 
+/*
+ * A loop that slept for long, because the machine or the process did, first
+ * hears what came meanwhile: else sessions would end for a silence that was
+ * ours. Timers run before the poll, hence one turn later.
+ */
+static bool
+has_overslept(struct worker *w, uint64_t now_ms)
+{
+	bool was = w->has_overslept;
+
+	w->has_overslept = !was && now_ms - w->timer_ms > OVERSLEPT_MS;
+	return w->has_overslept;
+}
+
 static void
 on_timer(uv_timer_t *timer)
 {
@@ -136,6 +144,10 @@ on_timer(uv_timer_t *timer)
 	struct wheel_node *n;
 	uint64_t next;
 
+	if (has_overslept(w, now_ms)) {
+		(void)uv_timer_start(timer, on_timer, 1, 0);
+		return;
+	}
 	metrics_time(w->options.metrics, METRIC_HISTOGRAM_LOOP_LAG,
 		     (now_ms - w->timer_ms) * US_PER_MS);
 	w->timer_ms = 0; /* nothing is to be armed before the end of this */
@@ -169,16 +181,6 @@ worker_plan_again(struct worker *w)
 	w->is_replanning = true;
 	w->replan_next = 0;
 	worker_want_turn(w);
-}
-
-/* In whole gaps, so that it rarely is another one. */
-static uint32_t
-drip_gap_ms(uint32_t held)
-{
-	uint32_t a_gap = DRIPS_PER_S * DRIP_GAP_MS / MS_PER_S;
-
-	return held <= a_gap ? DRIP_GAP_MS
-			     : (held + a_gap - 1) / a_gap * DRIP_GAP_MS;
 }
 
 static void
@@ -468,7 +470,7 @@ set_site(struct worker *w)
 	uint32_t patience_ms = w->options.rules.config->mta.patience_ms;
 
 	w->site.name = w->name;
-	w->site.drip_gap_ms = DRIP_GAP_MS;
+	w->site.drip_gap_ms = drip_gap_ms(0);
 	copy_config(w);
 	worker_set_lead(w, patience_ms < LEAD_FIRST_MS ? patience_ms
 						       : LEAD_FIRST_MS);

@@ -66,6 +66,7 @@ struct worker {
 	uv_idle_cb on_idle;
 	uv_timer_t timer;  /* the wheel's */
 	uint64_t timer_ms; /* when it fires; WHEEL_NEVER: not */
+	bool has_overslept;
 
 	struct listener *listeners;
 	size_t listeners_count;

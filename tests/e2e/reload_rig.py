@@ -53,7 +53,10 @@ class Reloaded(Tarryd):
     def write(self, **values):
         assert set(values) <= set(self.values)
         self.values.update(values)
-        self.file.write_text(TEXT % self.values)
+        # All of it at once: tarryd may be reading.
+        new = self.file.with_suffix(".new")
+        new.write_text(TEXT % self.values)
+        new.replace(self.file)
 
     def hang_up(self, want=READ_AGAIN):
         """SIGHUP; waits until it is done."""

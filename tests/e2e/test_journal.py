@@ -1,6 +1,7 @@
 """The journal, written by tarryd and read by somebody else."""
 import os
 import re
+import signal
 import stat
 
 import pytest
@@ -89,6 +90,19 @@ def test_many_sessions_at_once(journal):
         assert [row[0] for row in journal_reader.replay(session)] == VERBS
     tarryd.stop()
     assert journal_reader.read(tarryd.journal)[:len(lines)] == lines
+
+
+def test_the_last_line_is_written_before_the_end(journal):
+    tarryd = journal(classes=class_text("new"))
+    with tarryd.connect() as client:
+        assert client.reply().startswith("220")
+        tarryd.send_signal(signal.SIGTERM)
+        tarryd.wait_log("SIGTERM: no new clients")
+        tarryd.send_signal(signal.SIGTERM)
+        tarryd.wait()
+    lines = journal_reader.read(tarryd.journal)
+    assert (lines[-1]["ev"], lines[-1]["reason"]) == ("end", "drained")
+    assert journal_reader.missing(lines) == 0
 
 
 @pytest.mark.parametrize("how,shown,octets", [

@@ -1,5 +1,6 @@
 """Sessions run out: who is let go, who gives way, and who is not touched."""
 import select
+import time
 
 from conftest import send_mail, wait_until
 
@@ -118,11 +119,10 @@ def test_greets_shrink_while_sessions_are_short(start_sink, start_tarryd):
     first = [tarryd.connect("127.7.0.1") for _ in range(17)]
     held(tarryd, 17)
     first.append(tarryd.connect("127.7.0.1"))
-    # All of them by then, not one for each that comes.
+    began = time.monotonic()
+    # All of them, not one for each that comes; and not after 18 s.
     for client in first:
         assert client.reply().startswith("220 ")
-    found = wait_until(
-        lambda: tarryd.metric("tarry_connections_held") == 0, "nobody held")
-    assert found
+    assert time.monotonic() - began < 10
     for client in first:
         client.close()

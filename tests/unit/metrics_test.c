@@ -260,8 +260,8 @@ names_behind_the_cap_are_other(void **state)
 	static struct policy_rule many_rules[MANY];
 	static const char *const want[] = {
 	    "tarry_connections_closed_total{class=\"n123\",end=\"quit\"} 1",
-	    "tarry_connections_closed_total{class=\"other\",end=\"quit\"} "
-	    "1076",
+	    ("tarry_connections_closed_total{class=\"other\",end=\"quit\"} "
+	     "1076"),
 	    "tarry_rule_matches_total{rule=\"n997\",mode=\"enforce\"} 1",
 	    "tarry_rule_matches_total{rule=\"other\",mode=\"enforce\"} 202",
 	    "tarry_signature_connections_total{label=\"n61\"} 1",
@@ -306,8 +306,8 @@ shadow_is_counted_apart(void **state)
 	    "tarry_would_be_delay_seconds_sum{class=\"slow\"} 7.000000",
 	    "tarry_would_be_delay_seconds_count{class=\"new\"} 0",
 	    "tarry_caps_wait_seconds_sum{class=\"new\"} 2.000000",
-	    "tarry_connections_closed_total{class=\"defer\",end=\"deferred\"} "
-	    "1",
+	    ("tarry_connections_closed_total{class=\"defer\",end=\"deferred\"} "
+	     "1"),
 	};
 	const struct session sessions[] = {
 	    {.plan = {.class_id = 1,

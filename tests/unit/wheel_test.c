@@ -212,6 +212,29 @@ agrees_with_a_list(void **state)
 	}
 }
 
+/* Of a tick the low half is kept: where that begins anew nothing changes. */
+static void
+half_a_tick_is_enough(void **state)
+{
+	const uint64_t wrap_ms = ((uint64_t)1 << 32) * WHEEL_TICK_MS;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t start = wrap_ms - rows[i].after_ms / 2 - 1;
+		uint64_t due = start + rows[i].after_ms;
+		struct wheel_node n = {0};
+		struct wheel_node *got = NULL;
+		uint64_t at;
+
+		wheel_init(&wheel, start);
+		wheel_set(&wheel, &n, due);
+		at = run_until(start, UINT64_MAX - 1, &got);
+		if (got != &n || at < due || at >= due + WHEEL_TICK_MS)
+			fail_msg("%s", rows[i].label);
+	}
+}
+
 int
 main(void)
 {
@@ -222,6 +245,7 @@ main(void)
 	    cmocka_unit_test(removed_does_not_come),
 	    cmocka_unit_test(past_deadline_waits_a_tick),
 	    cmocka_unit_test(catches_up),
+	    cmocka_unit_test(half_a_tick_is_enough),
 	    cmocka_unit_test(agrees_with_a_list),
 	};
 
