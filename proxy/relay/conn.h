@@ -11,6 +11,7 @@
 #ifndef PROXY_RELAY_CONN_H
 #define PROXY_RELAY_CONN_H
 
+#include <assert.h>
 #include <uv.h>
 
 #include "proxy/relay/facts.h"
@@ -62,6 +63,8 @@ struct conn {
 	struct session session;
 	uv_tcp_t tcp;
 };
+
+static_assert(sizeof(struct conn) <= 704, "so much a session held costs");
 
 /*
  * Takes a seat for the connection that waits at the listener, and opens the

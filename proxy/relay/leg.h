@@ -7,6 +7,7 @@
 #ifndef PROXY_RELAY_LEG_H
 #define PROXY_RELAY_LEG_H
 
+#include <assert.h>
 #include <uv.h>
 
 #include "tarry/session.h"
@@ -26,6 +27,8 @@ struct leg_seat {
 	struct pending *ring; /* lent to the leg; NULL: none */
 	uv_tcp_t tcp;
 };
+
+static_assert(sizeof(struct leg_seat) <= 496, "a session relayed, on top");
 
 /* The core's part: NULL until it is connected. */
 struct leg *leg_of(struct conn *c);
