@@ -107,7 +107,7 @@ conn_end(struct conn *c, enum session_reason reason)
 	c->pending = 0;
 	w->loose = 0;
 	if (c->session.reason == REASON_NONE)
-		c->session.reason = reason;
+		c->session.reason = (uint8_t)reason; /* a small enum */
 	if (reason == REASON_BUG)
 		log_say(LOG_LEVEL_ERROR,
 			"session %" PRIu64 ": broken invariant in phase %s, "
