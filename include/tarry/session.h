@@ -291,9 +291,11 @@ struct orders {
  *
  * EVENT_BYTES is repeated by the shell (fresh = 0) while the stream has
  * unused bytes and o->feed says that they are wanted; a step with feed on
- * uses at least one byte or turns feed off. `leg` is NULL before the order
- * `dial` and after `hang_up`. now_ms is monotonic and never less than at the
- * step before. Never blocks, allocates or logs. After `end` no step follows.
+ * uses at least one byte or turns feed off. `leg` is NULL until
+ * EVENT_MTA_CONNECTED, and after `hang_up`: a dial that failed, or is under
+ * way when a step ends in another phase than DIAL, the shell closes by itself.
+ * now_ms is monotonic and never less than at the step before. Never blocks,
+ * allocates or logs. After `end` no step follows.
  */
 void session_step(const struct site *site, struct session *s, struct leg *leg,
 		  const struct event *ev, uint64_t now_ms, struct orders *o);

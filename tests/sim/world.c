@@ -89,8 +89,6 @@ dial(struct world *w)
 	if (w->claims != w->returns + 1 || w->asking == SLOT_ANY ||
 	    w->asking == SLOT_SHARE)
 		world_breach("dials without a slot");
-	memset(&w->leg_memory, 0, sizeof(w->leg_memory));
-	w->leg = &w->leg_memory;
 	w->is_dialling = true;
 	w->dials++;
 }
@@ -146,12 +144,20 @@ settle_ring(struct world *w, const struct orders *o)
 		world_breach("gives back a ring and keeps it");
 }
 
+/* The core knows no leg before it is connected: a dial that it does not wait
+ * for any more ends without an order. */
+static bool
+is_dial_over(const struct world *w)
+{
+	return w->is_dialling && w->s.phase != PHASE_DIAL;
+}
+
 static void
 apply_places(struct world *w)
 {
 	const struct orders *o = &w->o;
 
-	if (o->hang_up)
+	if (o->hang_up || is_dial_over(w))
 		hang_up(w);
 	give(w, o);
 	claim(w, o);
@@ -283,6 +289,8 @@ world_event(struct world *w, enum event_kind kind, enum side side,
 	if (kind == EVENT_MTA_CONNECTED) {
 		w->is_dialling = false;
 		w->is_connected = true;
+		memset(&w->leg_memory, 0, sizeof(w->leg_memory));
+		w->leg = &w->leg_memory;
 	}
 	if (kind == EVENT_GRANTED || kind == EVENT_DENIED)
 		w->asking = SLOT_NO_WISH;
