@@ -92,6 +92,8 @@ deps:
 	@tools/deps.sh build run
 deps-test:
 	@tools/deps.sh build run test
+deps-bench:
+	@tools/deps.sh build run test bench
 
 # Long: every way to leave and to fail, 100,000 times; and the figures.
 STORM ?= 100000
@@ -104,6 +106,17 @@ storm: deps-test
 figures: deps-test
 	$(MAKE) all tests
 	@BUILD=$(BUILD) PYTHON=$(PYTHON) tools/figures.sh
+
+# What is promised, tried with the real programs.
+matrix: deps-test
+	$(MAKE) -s all tests
+	@$(PYTHON) tests/lab/matrix.py --build $(BUILD) $(MATRIX)
+demo: deps-test
+	@$(MAKE) -s all tests
+	@$(PYTHON) tests/lab/demo.py --build $(BUILD)
+bench: deps-bench
+	$(MAKE) -s all tests
+	@$(PYTHON) tests/bench/bench.py --build $(BUILD) $(BENCH)
 
 # The relay under valgrind, driven by the end-to-end tests.
 memcheck: deps-test
@@ -134,6 +147,9 @@ help:
 	@echo 'make run        and start it: [MTA=a:p] [LISTEN=a:p] [HTTP=a:p]'
 	@echo 'make test       every test and check; ends with N passed, N failed'
 	@echo 'make lint       the checks alone'
+	@echo 'make demo       one sender and three bots, in 30 seconds'
+	@echo 'make matrix     16 real clients x 4 MTAs x each class, with and without'
+	@echo 'make bench      beside HAProxy and nginx; writes docs/BENCHMARKS.md'
 	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make storm      100,000 sessions that end badly, ASan and valgrind'
 	@echo 'make figures    the measured figures of the README'
@@ -146,6 +162,6 @@ help:
 
 .SECONDARY:
 .PHONY: all tests test check lint run deps deps-test fuzz fuzzers storm \
-	figures memcheck \
-	format install clean help
+	figures matrix demo bench memcheck \
+	deps-bench format install clean help
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

@@ -9,6 +9,9 @@
 
 #define STRESS_ON_PERCENT 90u
 #define STRESS_OFF_PERCENT 70u
+/* Parts of the share that are left to better ranks. */
+#define KEPT_MOST 4u
+#define KEPT_OF 8u
 
 static void
 note_stress(struct places_slots *s)
@@ -21,16 +24,25 @@ note_stress(struct places_slots *s)
 		s->is_stress = false;
 }
 
+/*
+ * A worse class never has all of the share: each rank behind the best leaves
+ * an eighth of it to those before, up to a half. So a flood in one class does
+ * not shut out the better ones.
+ */
 static bool
-share_has_room(const struct places_slots *s)
+share_has_room(const struct places_slots *s, uint32_t rank)
 {
-	return s->shared < s->share;
+	uint32_t behind = rank > 1 ? rank - 1 : 0;
+	uint64_t left = behind < KEPT_MOST ? behind : KEPT_MOST;
+
+	left = left * s->share / KEPT_OF;
+	return s->shared + left < s->share;
 }
 
 static bool
-is_free(const struct places_slots *s, bool in_share)
+is_free(const struct places_slots *s, bool in_share, uint32_t rank)
 {
-	return s->used < s->total && (!in_share || share_has_room(s));
+	return s->used < s->total && (!in_share || share_has_room(s, rank));
 }
 
 static bool
@@ -98,12 +110,16 @@ is_older(const struct place *a, const struct place *b)
 static struct place *
 next_waiter(const struct places_slots *s)
 {
-	uint64_t share = share_has_room(s) ? s->ranks[QUEUE_SHARE] : 0;
-	uint64_t ranks = s->ranks[QUEUE_ANY] | share;
-	struct place *any;
+	uint64_t share = s->ranks[QUEUE_SHARE];
 	struct place *shared;
+	struct place *any;
+	uint64_t ranks;
 	int rank;
 
+	/* If the best of them may not have one, nobody may. */
+	if (share != 0 && !share_has_room(s, (uint32_t)__builtin_ctzll(share)))
+		share = 0;
+	ranks = s->ranks[QUEUE_ANY] | share;
 	if (ranks == 0)
 		return NULL;
 	rank = __builtin_ctzll(ranks);
@@ -144,11 +160,11 @@ places_give_slot(struct places *p, struct place *w)
 }
 
 static enum places_answer
-move_into_share(struct places_slots *s, struct place *w)
+move_into_share(struct places_slots *s, struct place *w, uint32_t rank)
 {
 	if (w->in_share)
 		return PLACES_GRANTED;
-	if (!share_has_room(s))
+	if (!share_has_room(s, rank))
 		return PLACES_DENIED;
 	s->shared++;
 	w->in_share = true;
@@ -180,7 +196,7 @@ claim_more(struct places *p, struct place *w, enum slot_wish wish,
 		move_out_of_share(p, w);
 		return PLACES_GRANTED;
 	}
-	if (move_into_share(&p->slots, w) == PLACES_GRANTED)
+	if (move_into_share(&p->slots, w, rank) == PLACES_GRANTED)
 		return PLACES_GRANTED;
 	if (is_named)
 		return PLACES_DENIED;
@@ -199,7 +215,7 @@ claim_first(struct places *p, struct place *w, enum slot_wish wish,
 	bool in_share = wish == SLOT_SHARE;
 
 	if (wish == SLOT_RESERVE ? reserve_is_half_free(s)
-				 : is_free(s, in_share)) {
+				 : is_free(s, in_share, rank)) {
 		take(s, w, in_share);
 		note_stress(s);
 		w->slot_state = STATE_HELD;
@@ -231,7 +247,7 @@ places_claim_slot(struct places *p, struct place *w, enum slot_wish wish,
 		return PLACES_DENIED;
 	if (wish == SLOT_INTO_SHARE)
 		return w->slot_state == STATE_HELD
-			   ? move_into_share(&p->slots, w)
+			   ? move_into_share(&p->slots, w, rank)
 			   : PLACES_DENIED;
 	if (wish != SLOT_RESERVE)
 		end_caps_wait(p, w);

@@ -444,7 +444,8 @@ note_done(struct step *st)
 	s->is_done =
 	    s->has_quit || (s->client_fin && s->mta_shut &&
 			    st->leg->count == 0 && st->leg->partial == 0);
-	s->done_ms = st->now;
+	if (s->is_done)
+		s->done_ms = st->now;
 }
 
 static void

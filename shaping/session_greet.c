@@ -73,13 +73,15 @@ dial_again(struct step *st)
 {
 	struct session *s = st->s;
 	uint32_t at = st->now + SESSION_REDIAL_MS;
+	uint32_t last = minus(s->plan.reply_cap_ms, SESSION_LAST_DIAL_MS);
 
 	if (s->client_fin && s->unused == 0)
 		return step_end(st, REASON_CLIENT_CLOSED);
-	if (at >= s->plan.reply_cap_ms)
+	if (st->now >= last)
 		return refuse(st, REASON_MTA_UNREACHABLE);
-	st->o->hang_up = st->leg != NULL;
-	s->dial_ms = at;
+	/* Others may try it meanwhile. */
+	step_leave_mta(st);
+	s->dial_ms = step_earlier(at, last);
 	return PHASE_GREET;
 }
 

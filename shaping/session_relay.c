@@ -34,7 +34,8 @@ pass_client(struct step *st, size_t n)
 	st->s->counts.bytes[SIDE_CLIENT] += n;
 }
 
-/* A callback asks for recipients from the null sender: RCPT twice is one. */
+/* The null sender may be a callback, whose peer waits for it: from here on it
+ * has done its waiting (design, P4). */
 static uint8_t
 command_marks(struct leg *leg, const struct smtp_command *cmd)
 {
@@ -42,14 +43,8 @@ command_marks(struct leg *leg, const struct smtp_command *cmd)
 
 	if (cmd->verb == SMTP_MAIL) {
 		leg->null_sender = cmd->null_sender;
-		leg->callback = false;
-		leg->rcpt_seen = false;
 	}
-	if (cmd->verb == SMTP_RCPT) {
-		leg->callback = leg->null_sender && leg->rcpt_seen;
-		leg->rcpt_seen = true;
-	}
-	if (leg->callback)
+	if (leg->null_sender)
 		marks |= MARK_NO_DELAY;
 	return marks;
 }

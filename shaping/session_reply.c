@@ -201,6 +201,8 @@ answer(struct step *st, struct pending *e, uint16_t code)
 	note_would(st, e, code);
 	count_reply(st, e, code);
 	steer_client(st, e, code);
+	if (code >= 400)
+		e->marks |= MARK_REFUSAL;
 	e->time_ms = due;
 	e->len = (uint16_t)leg->partial; /* HELD_CAP bounds it */
 	leg->partial = 0;
@@ -350,6 +352,10 @@ begin_drip(struct step *st)
 	struct leg *leg = st->leg;
 	const struct pending *e = oldest(leg);
 	uint32_t drip = step_earlier(st->s->plan.drip_ms, e->time_ms - st->now);
+
+	/* Real clients repeat in bounces what they read, piece by piece. */
+	if ((e->marks & MARK_REFUSAL) != 0)
+		drip = 0;
 
 	leg->drip_len = e->len;
 	leg->drip_ms = e->time_ms - drip;

@@ -234,6 +234,7 @@ uint32_t reply_held(struct leg *leg);
 #define MARK_NO_DELAY 2 /* a callback: see plan P4 */
 #define MARK_HELD 4	/* was delayed */
 #define MARK_TLS 8	/* the 220 behind which TLS begins */
+#define MARK_REFUSAL 32 /* 4xx or 5xx: waits, and goes in one piece */
 #define MARK_QUIT 16	/* the answer to QUIT */
 
 /* session.c */

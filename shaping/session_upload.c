@@ -1,6 +1,10 @@
 /*
  * The slow upload: payload is read no faster than the plan's rate.
  *
+ * A sender's clock for the reply to the dot begins when its own kernel has
+ * taken the last byte, not when we read it; so an upload is slow for no longer
+ * than any reply may take, and goes on at full speed then.
+ *
  * The sender feels it because its bytes stay in the kernel, whose buffer was
  * made small when the plan came. What was used is paid for in time: paid_ms
  * is when the bytes so far would be over at the plan's rate. Bytes are used
@@ -43,22 +47,32 @@ is_payload(const struct step *st)
 		st->leg->client.mode == SMTP_OCTETS);
 }
 
+/* When an upload is slowed no more. */
+static uint32_t
+slow_end(const struct session *s)
+{
+	if (s->upload_ms == 0)
+		return UINT32_MAX;
+	return s->upload_ms + s->plan.reply_cap_ms;
+}
+
 bool
 upload_is_slowed(const struct step *st)
 {
 	const struct session *s = st->s;
 
 	return s->plan.data_rate > 0 && place_may_delay(s) && !s->client_fin &&
-	       is_payload(st);
+	       is_payload(st) && st->now < slow_end(s);
 }
 
-/* What is paid up to this long ago is forgotten: no savings. */
+/* What is paid up to this long ago is forgotten: a late wake costs the client
+ * nothing, and more than that is not saved. */
 static uint32_t
 paid(const struct step *st)
 {
 	const struct session *s = st->s;
-	uint32_t window = window_ms(&s->plan);
-	uint32_t least = st->now > window ? st->now - window : 0;
+	uint32_t saved = 2 * window_ms(&s->plan);
+	uint32_t least = st->now > saved ? st->now - saved : 0;
 
 	return s->paid_ms > least ? s->paid_ms : least;
 }
@@ -85,6 +99,8 @@ upload_spend(struct step *st, size_t n)
 {
 	struct session *s = st->s;
 
+	if (s->upload_ms == 0)
+		s->upload_ms = st->now > 0 ? st->now : 1;
 	if (upload_is_slowed(st))
 		s->paid_ms = paid(st) + cost_ms(&s->plan, n);
 	else if (s->plan.is_shadow && s->plan.data_rate > 0)
@@ -94,7 +110,10 @@ upload_spend(struct step *st, size_t n)
 void
 upload_begin(struct step *st)
 {
-	st->s->paid_ms = st->now;
+	/* A chunk goes on where the one before it has paid. */
+	if (st->s->plan.is_shadow || st->s->paid_ms > st->now)
+		st->s->paid_ms = st->now;
+	st->s->upload_ms = 0;
 }
 
 uint32_t
@@ -102,7 +121,8 @@ upload_next(const struct step *st)
 {
 	if (upload_room(st) > 0)
 		return UINT32_MAX;
-	return paid(st) + window_ms(&st->s->plan);
+	return step_earlier(paid(st) + window_ms(&st->s->plan),
+			    slow_end(st->s));
 }
 
 uint32_t
@@ -111,19 +131,24 @@ upload_would_ms(const struct step *st)
 	const struct session *s = st->s;
 
 	if (!s->plan.is_shadow || s->plan.data_rate == 0 ||
-	    s->paid_ms <= st->now)
+	    step_earlier(s->paid_ms, slow_end(s)) <= st->now)
 		return 0;
-	return s->paid_ms - st->now;
+	return step_earlier(s->paid_ms, slow_end(s)) - st->now;
 }
 
 void
 upload_set_buffer(struct step *st)
 {
 	struct session *s = st->s;
-	bool is_small = s->plan.data_rate > 0 && !s->is_spent &&
-			!s->plan.is_shadow && !s->client_fin &&
-			(s->slot != PLACE_HELD || s->is_in_share) &&
-			s->phase <= PHASE_BLIND && !s->is_lost;
+	bool is_small;
+
+	/* What is left of a large mail must not creep through a small one. */
+	if (s->plan.data_rate > 0 && is_payload(st) && st->now >= slow_end(s))
+		s->is_wide = true;
+	is_small = s->plan.data_rate > 0 && !s->is_spent &&
+		   !s->plan.is_shadow && !s->client_fin &&
+		   (s->slot != PLACE_HELD || s->is_in_share) &&
+		   s->phase <= PHASE_BLIND && !s->is_lost && !s->is_wide;
 
 	if (is_small == s->is_small)
 		return;

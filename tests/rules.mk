@@ -23,13 +23,14 @@ $(BUILD)/tests/tools/syn_text: \
 tests: $(BUILD)/tests/tools/syn_text
 
 # Load generator and sink of the storms and the figures: raw epoll.
-BENCH := $(BUILD)/tests/bench/storm $(BUILD)/tests/bench/storm_sink
-$(BENCH): $(call OBJ,tests/bench/mix.c)
+BENCH_TOOLS := $(BUILD)/tests/bench/storm $(BUILD)/tests/bench/storm_sink
+$(BENCH_TOOLS): $(call OBJ,tests/bench/mix.c)
 	$(LINK)
 $(BUILD)/tests/bench/storm: $(call OBJ,tests/bench/storm.c \
 		tests/bench/storm_client.c)
-$(BUILD)/tests/bench/storm_sink: $(call OBJ,tests/bench/storm_sink.c)
-tests: $(BENCH)
+$(BUILD)/tests/bench/storm_sink: $(call OBJ,tests/bench/storm_sink.c \
+		tests/bench/storm_door.c tests/bench/storm_out.c)
+tests: $(BENCH_TOOLS)
 
 # What one decision costs: decision [RULES] [NETWORKS] [SECONDS].
 $(BUILD)/tests/bench/decision: $(call OBJ,tests/bench/decision.c) \

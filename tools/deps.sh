@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that are missing. Called as
-#   tools/deps.sh build [run] [test]
+#   tools/deps.sh build [run] [test] [bench]
 # Says nothing and touches no network where all is there. No daemon of the
 # distribution is started, and no MTA is ever installed: this machine may run
 # one.
@@ -9,10 +9,11 @@ set -eu
 build='make gcc libc6-dev pkg-config xxd libuv1-dev libinih-dev
 	libmicrohttpd-dev libxxhash-dev libcap-ng-dev libpcap-dev'
 run='swaks'
-test='clang clang-format cppcheck curl iproute2 libclang-rt-14-dev
+test='clang clang-format cppcheck curl faketime iproute2 libclang-rt-14-dev
 	libcmocka-dev libglib2.0-0 liblwip-dev mandoc nftables openssl p0f
-	procps python3 python3-pytest python3-scapy shellcheck strace tcpdump
-	valgrind'
+	nodejs perl procps python3 python3-pytest python3-scapy shellcheck
+	strace tcpdump util-linux valgrind'
+bench='haproxy nginx-light libnginx-mod-stream libnginx-mod-mail'
 
 wanted=
 for set in "$@"; do
@@ -20,8 +21,9 @@ for set in "$@"; do
 	build) wanted="$wanted $build" ;;
 	run) wanted="$wanted $run" ;;
 	test) wanted="$wanted $test" ;;
+	bench) wanted="$wanted $bench" ;;
 	*)
-		echo "usage: tools/deps.sh build [run] [test]" >&2
+		echo "usage: tools/deps.sh build [run] [test] [bench]" >&2
 		exit 2
 		;;
 	esac

@@ -15,7 +15,7 @@
 #define PLAN_ERROR_4XX_MAX_MS 5000
 
 /* The upload is never read slower than this, bytes a second (P4). */
-#define PLAN_DATA_RATE_MIN 1024
+#define PLAN_DATA_RATE_MIN 1024u
 
 /* No rule decided; the classes above and below all others. */
 #define PLAN_NO_RULE 0xffff

@@ -72,6 +72,7 @@ enum client_address {
 #define SESSION_GREETING_MS 300000
 #define SESSION_GATE_PASS_MS 300000
 #define SESSION_REDIAL_MS 1000
+#define SESSION_LAST_DIAL_MS 100 /* before the greet budget ends */
 #define SESSION_CLOSING_MS 60000
 #define SESSION_MTA_FIN_MS 2000
 /* Behind STARTTLS so many bytes pass before an upload is slowed (design, 5.9):
@@ -138,8 +139,10 @@ struct session {
 	};
 	union {
 		uint32_t asked_ms; /* when caps or slot were asked for */
-		uint32_t done_ms;  /* RELAY: since when only the MTA's FIN is
-				      missing */
+		uint32_t
+		    upload_ms;	  /* RELAY: the upload's first byte; 0: none */
+		uint32_t done_ms; /* RELAY: since when only the MTA's FIN is
+				     missing */
 	};
 	uint32_t unused;      /* client bytes not yet used */
 	uint16_t tls_bytes;   /* of the client since STARTTLS, up to the free */
@@ -167,6 +170,7 @@ struct session {
 	bool is_opaque : 1; /* TLS: bytes are only counted */
 	bool is_lost : 1;   /* the observer lost track */
 	bool is_small : 1;  /* the receive buffer was made small */
+	bool is_wide : 1;   /* and wide again, for good */
 };
 
 /* A command on its way: asked, then answered and perhaps held. */
@@ -190,9 +194,7 @@ struct leg {
 	uint8_t head;	    /* oldest entry */
 	uint8_t answered;   /* entries from head on that are answered */
 	uint8_t count;	    /* entries in all */
-	bool null_sender;
-	bool rcpt_seen;
-	bool callback; /* null sender and more than one RCPT: no delays */
+	bool null_sender;   /* perhaps a callback: no delays */
 	bool greeting_done;
 	bool is_in_ring;
 	struct pending few[SESSION_REPLIES_FEW];

@@ -14,31 +14,38 @@
 
 /* clang-format off */
 const struct mix_leave mix_leaves[] = {
-	{"complete",      STEP_BYE,      WHEN_NEVER,      false, false},
-	{"at-once",       STEP_GREETING, WHEN_ENTER,      false, false},
-	{"in-greet",      STEP_GREETING, WHEN_LATER,      false, false},
-	{"first-byte",    STEP_GREETING, WHEN_FIRST_BYTE, false, false},
-	{"greeted",       STEP_GREETING, WHEN_DONE,       false, false},
-	{"ehlo-sent",     STEP_EHLO,     WHEN_SENT,       false, false},
-	{"ehlo-later",    STEP_EHLO,     WHEN_LATER,      false, false},
-	{"ehlo-answered", STEP_EHLO,     WHEN_DONE,       false, false},
-	{"mail-half",     STEP_MAIL,     WHEN_HALF,       false, false},
-	{"mail-later",    STEP_MAIL,     WHEN_LATER,      false, false},
-	{"rcpt-begun",    STEP_RCPT,     WHEN_FIRST_BYTE, false, false},
-	{"data-sent",     STEP_DATA,     WHEN_SENT,       false, false},
-	{"mid-data",      STEP_BODY,     WHEN_HALF,       false, false},
-	{"dot-sent",      STEP_BODY,     WHEN_SENT,       false, false},
-	{"dot-later",     STEP_BODY,     WHEN_LATER,      false, false},
-	{"dot-answered",  STEP_BODY,     WHEN_DONE,       false, false},
-	{"quit-sent",     STEP_QUIT,     WHEN_SENT,       false, false},
-	{"quit-answered", STEP_QUIT,     WHEN_DONE,       false, false},
-	{"early",         STEP_BYE,      WHEN_NEVER,      true,  false},
-	{"early-gone",    STEP_GREETING, WHEN_ENTER,      true,  false},
-	{"early-later",   STEP_GREETING, WHEN_LATER,      true,  false},
-	{"starttls-sent", STEP_STARTTLS, WHEN_SENT,       false, true},
-	{"opaque-half",   STEP_OPAQUE,   WHEN_HALF,       false, true},
-	{"opaque-later",  STEP_OPAQUE,   WHEN_LATER,      false, true},
-	{"opaque-done",   STEP_OPAQUE,   WHEN_DONE,       false, true},
+	{"complete",      STEP_BYE,      WHEN_NEVER,      MANNER_USUAL},
+	{"at-once",       STEP_GREETING, WHEN_ENTER,      MANNER_USUAL},
+	{"in-greet",      STEP_GREETING, WHEN_LATER,      MANNER_USUAL},
+	{"first-byte",    STEP_GREETING, WHEN_FIRST_BYTE, MANNER_USUAL},
+	{"greeted",       STEP_GREETING, WHEN_DONE,       MANNER_USUAL},
+	{"ehlo-sent",     STEP_EHLO,     WHEN_SENT,       MANNER_USUAL},
+	{"ehlo-later",    STEP_EHLO,     WHEN_LATER,      MANNER_USUAL},
+	{"ehlo-answered", STEP_EHLO,     WHEN_DONE,       MANNER_USUAL},
+	{"mail-half",     STEP_MAIL,     WHEN_HALF,       MANNER_USUAL},
+	{"mail-later",    STEP_MAIL,     WHEN_LATER,      MANNER_USUAL},
+	{"rcpt-begun",    STEP_RCPT,     WHEN_FIRST_BYTE, MANNER_USUAL},
+	{"data-sent",     STEP_DATA,     WHEN_SENT,       MANNER_USUAL},
+	{"mid-data",      STEP_BODY,     WHEN_HALF,       MANNER_USUAL},
+	{"dot-sent",      STEP_BODY,     WHEN_SENT,       MANNER_USUAL},
+	{"dot-later",     STEP_BODY,     WHEN_LATER,      MANNER_USUAL},
+	{"dot-answered",  STEP_BODY,     WHEN_DONE,       MANNER_USUAL},
+	{"quit-sent",     STEP_QUIT,     WHEN_SENT,       MANNER_USUAL},
+	{"quit-answered", STEP_QUIT,     WHEN_DONE,       MANNER_USUAL},
+	{"early",         STEP_BYE,      WHEN_NEVER,      MANNER_EARLY},
+	{"early-gone",    STEP_GREETING, WHEN_ENTER,      MANNER_EARLY},
+	{"early-later",   STEP_GREETING, WHEN_LATER,      MANNER_EARLY},
+	{"starttls-sent", STEP_STARTTLS, WHEN_SENT,       MANNER_TLS},
+	{"opaque-half",   STEP_OPAQUE,   WHEN_HALF,       MANNER_TLS},
+	{"opaque-later",  STEP_OPAQUE,   WHEN_LATER,      MANNER_TLS},
+	{"opaque-done",   STEP_OPAQUE,   WHEN_DONE,       MANNER_TLS},
+	{"garbage",       STEP_BYE,      WHEN_NEVER,      MANNER_GARBAGE},
+	{"garbage-sent",  STEP_EHLO,     WHEN_SENT,       MANNER_GARBAGE},
+	{"pipeline",      STEP_BYE,      WHEN_NEVER,      MANNER_PIPELINE},
+	{"pipeline-sent", STEP_MAIL,     WHEN_SENT,       MANNER_PIPELINE},
+	{"pipeline-half", STEP_RCPT,     WHEN_FIRST_BYTE, MANNER_PIPELINE},
+	{"deaf",          STEP_BYE,      WHEN_NEVER,      MANNER_DEAF},
+	{"deaf-later",    STEP_HELP,     WHEN_LATER,      MANNER_DEAF},
 };
 
 const struct mix_fault mix_faults[] = {
@@ -76,14 +83,28 @@ const struct mix_fault mix_faults[] = {
 	{"starttls-rst",   STEP_STARTTLS, ACT_RST,   NULL, false},
 	{"opaque-rst",     STEP_OPAQUE,   ACT_RST,   NULL, false},
 	{"opaque-half",    STEP_OPAQUE,   ACT_HALF,  "\x15\x03", false},
+	{"ehlo-stall",     STEP_EHLO,     ACT_STALL, NULL, false},
+	{"mail-stall",     STEP_MAIL,     ACT_STALL, NULL, false},
+	{"rcpt-stall",     STEP_RCPT,     ACT_STALL, NULL, false},
+	{"data-stall",     STEP_DATA,     ACT_STALL, NULL, false},
+	{"quit-stall",     STEP_QUIT,     ACT_STALL, NULL, false},
+	{"mail-cut",       STEP_MAIL,     ACT_RST,   "25", false},
+	{"data-cut",       STEP_DATA,     ACT_FIN,   "354 g", false},
+	{"quit-cut",       STEP_QUIT,     ACT_RST,   "221", false},
+	{"ehlo-slow",      STEP_EHLO,     ACT_SLOW,  NULL, false},
+	{"mail-slow",      STEP_MAIL,     ACT_SLOW,  NULL, false},
+	{"rcpt-slow",      STEP_RCPT,     ACT_SLOW,  NULL, false},
+	{"data-slow",      STEP_DATA,     ACT_SLOW,  NULL, false},
+	{"dot-slow",       STEP_BODY,     ACT_SLOW,  NULL, false},
+	{"quit-slow",      STEP_QUIT,     ACT_SLOW,  NULL, false},
 };
 /* clang-format on */
 
 const size_t mix_leaves_count = sizeof mix_leaves / sizeof mix_leaves[0];
 const size_t mix_faults_count = sizeof mix_faults / sizeof mix_faults[0];
 
-const char *const mix_classes[MIX_CLASSES] = {"pass", "hold", "teaser",
-					      "slow", "drip", "late"};
+const char *const mix_classes[MIX_CLASSES_ALL] = {
+    "pass", "hold", "teaser", "slow", "drip", "late", "crowd"};
 const char *const mix_hows[HOW_COUNT] = {"fin", "rst", "half"};
 
 int
@@ -116,13 +137,56 @@ find(const char *const *names, size_t count, const char *name)
 int
 mix_find_class(const char *name)
 {
-	return find(mix_classes, MIX_CLASSES, name);
+	return find(mix_classes, MIX_CLASSES_ALL, name);
 }
 
 int
 mix_find_how(const char *name)
 {
 	return find(mix_hows, HOW_COUNT, name);
+}
+
+/* So long that a thousand of them fill what is between the two ends. */
+#define HELP_LINE                                                              \
+	"214-this sink takes mail and keeps nothing but its number and "       \
+	"a hash of it\r\n"
+
+const char *
+mix_reply(enum mix_step step)
+{
+	static const char *const replies[STEP_COUNT] = {
+	    [STEP_GREETING] = "220 sink.example ESMTP\r\n",
+	    [STEP_EHLO] = "250-sink.example\r\n250-SIZE 10000000\r\n"
+			  "250-PIPELINING\r\n250 STARTTLS\r\n",
+	    [STEP_HELP] =
+		HELP_LINE HELP_LINE HELP_LINE HELP_LINE "214 no more\r\n",
+	    [STEP_STARTTLS] = "220 go\r\n",
+	    [STEP_DATA] = "354 go\r\n",
+	    [STEP_QUIT] = "221 bye\r\n",
+	};
+
+	return replies[step] != NULL ? replies[step] : "250 ok\r\n";
+}
+
+size_t
+mix_garbage(uint32_t id, char *out)
+{
+	uint64_t state = id + 1u;
+	size_t len = 3 + mix_random(&state) % (MIX_GARBAGE_CAP - 3);
+
+	for (size_t i = 0; i < len - 1; i++) {
+		out[i] = (char)(mix_random(&state) % 256);
+		if (out[i] == '\n')
+			out[i] = '\r';
+	}
+	out[len - 1] = '\n';
+	return len;
+}
+
+void
+mix_unknown(uint64_t hash, char *out)
+{
+	(void)snprintf(out, 64, "500 what is %016" PRIx64 "\r\n", hash);
 }
 
 uint64_t

@@ -17,6 +17,7 @@
 enum mix_step {
 	STEP_GREETING,
 	STEP_EHLO,
+	STEP_HELP, /* many times, and nothing is read for a while */
 	STEP_STARTTLS,
 	STEP_OPAQUE,
 	STEP_MAIL,
@@ -46,12 +47,25 @@ enum mix_how {
 	HOW_COUNT
 };
 
+/* How a client behaves until it leaves. */
+enum mix_manner {
+	MANNER_USUAL,
+	MANNER_EARLY,	 /* speaks before it is greeted */
+	MANNER_TLS,	 /* goes by STARTTLS and OPAQUE, never by MAIL */
+	MANNER_GARBAGE,	 /* says no EHLO, but what no MTA understands */
+	MANNER_PIPELINE, /* MAIL, MIX_RCPTS times RCPT and DATA in one go */
+	MANNER_DEAF	 /* goes by HELP, with a small window */
+};
+
+#define MIX_RCPTS 300
+#define MIX_HELPS 1000
+#define MIX_DEAF_MS 800
+
 struct mix_leave {
 	const char *name;
 	enum mix_step step;
 	enum mix_when when;
-	bool early; /* speaks before it is greeted */
-	bool tls;   /* goes by STARTTLS and OPAQUE, never by MAIL */
+	enum mix_manner manner;
 };
 
 enum mix_act {
@@ -80,9 +94,13 @@ extern const size_t mix_leaves_count;
 extern const struct mix_fault mix_faults[];
 extern const size_t mix_faults_count;
 
-/* The classes by the second octet of the client's address; 0 is `pass`. */
+/*
+ * The classes by the second octet of the client's address; 0 is `pass`. Lots
+ * are drawn of the first MIX_CLASSES; `crowd` is there by its name alone.
+ */
 #define MIX_CLASSES 6
-extern const char *const mix_classes[MIX_CLASSES];
+#define MIX_CLASSES_ALL 7
+extern const char *const mix_classes[MIX_CLASSES_ALL];
 extern const char *const mix_hows[HOW_COUNT];
 
 /* The index of a name, or -1. */
@@ -90,6 +108,19 @@ int mix_find_leave(const char *name);
 int mix_find_fault(const char *name);
 int mix_find_class(const char *name);
 int mix_find_how(const char *name);
+
+/* What the sink says where a step goes well; neither end has another text. */
+const char *mix_reply(enum mix_step step);
+
+/*
+ * Writes what client `id` says that no MTA understands: one line of up to
+ * MIX_GARBAGE_CAP bytes, whose hash the sink tells. Returns its length.
+ */
+#define MIX_GARBAGE_CAP 40000
+size_t mix_garbage(uint32_t id, char *out);
+
+/* What the sink says to a line it does not understand; out holds 64. */
+void mix_unknown(uint64_t hash, char *out);
 
 /* A step of a well known generator (xorshift64*); never 0 from a seed > 0. */
 uint64_t mix_random(uint64_t *state);

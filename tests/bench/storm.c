@@ -4,15 +4,19 @@
  *
  *	storm -t ADDRESS:PORT [-n SESSIONS] [-c AT_ONCE] [-s SEED] [-i FIRST]
  *	      [-b BODY_BYTES] [-k LEAVE,HOW,CLASS,FAULT | -m] [-p PATIENCE_MS]
- *	      [-r FILE] [-H STEP]
+ *	      [-R PER_S] [-r FILE] [-H STEP]
  *
- *   -k  the cell of the mix, by names; `*` in a place draws lots, seeded
+ *   -k  the cell of the mix, by names; A+B in a place draws lots between them,
+ *       `*` between all, seeded
  *   -m  the whole matrix instead of -n and -k: each way to leave in each class,
  *       and each fault in each class
  *   -b  0 draws lots: most short, some larger than all the buffers between
  *   -i  the number of the first session, and so of its message
- *   -r  a line a session: ID LEAVE HOW CLASS FAULT END STEP TOLD, TOLD being
- *       1 if the client was told 250 for its message
+ *   -R  so many are begun a second, by the clock, while AT_ONCE has room
+ *   -r  a line a session: ID LEAVE HOW CLASS FAULT END STEP TOLD SAID MS, TOLD
+ *       being 1 if the client was told 250 for its message; SAID `exact` if
+ *       all it heard was the MTA's (and lines of a teaser), `421` if it was
+ *       told that once and not by the MTA, `other` otherwise; MS its life
  *   -H  greeting or ehlo: keeps all sessions once they are so far, says
  *       "holding" and closes them at the end of standard input
  *
@@ -36,7 +40,7 @@
 /* Not in every <netinet/in.h>. */
 #define OPTION_BIND_NO_PORT 24
 /* How long an MTA that has stalled is waited for. */
-#define STALL_PATIENCE_MS 700
+#define STALL_PATIENCE_MS 1600
 
 static struct storm storm = {
     .sessions = 1,
@@ -59,12 +63,18 @@ below(uint64_t n)
 	return mix_random(&storm.seed) % n;
 }
 
-/* A place of the cell: as asked for, or by lot with `well` every second. */
+/* A place of the cell: of those asked for, or with `well` every second. */
 static size_t
-draw(int asked, size_t count, bool favours_first)
+draw(uint64_t asked, size_t count, bool favours_first)
 {
-	if (asked >= 0)
-		return (size_t)asked;
+	size_t left = 0;
+
+	if (asked != 0) {
+		left = below((uint64_t)__builtin_popcountll(asked));
+		for (; left > 0; left--)
+			asked &= asked - 1;
+		return (size_t)__builtin_ctzll(asked);
+	}
 	if (favours_first && below(2) == 0)
 		return 0;
 	return below(count);
@@ -81,7 +91,7 @@ draw_body(void)
 static void
 draw_cell(struct client *c)
 {
-	bool favours = storm.leave < 0 && storm.fault < 0;
+	bool favours = storm.leave == 0 && storm.fault == 0;
 
 	c->leave = &mix_leaves[draw(storm.leave, mix_leaves_count, favours)];
 	c->how = (enum mix_how)draw(storm.how, HOW_COUNT, false);
@@ -119,6 +129,7 @@ open_socket(const struct client *c)
 	struct sockaddr_in from = {.sin_family = AF_INET};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int on = 1;
+	int few = 4096;
 
 	if (fd < 0)
 		die("socket");
@@ -127,6 +138,8 @@ open_socket(const struct client *c)
 			     (1 + c->id % 200)));
 	(void)setsockopt(fd, IPPROTO_IP, OPTION_BIND_NO_PORT, &on, sizeof on);
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	if (c->leave->manner == MANNER_DEAF)
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &few, sizeof few);
 	if (bind(fd, (struct sockaddr *)&from, sizeof from) != 0)
 		die("bind");
 	return fd;
@@ -135,8 +148,10 @@ open_socket(const struct client *c)
 static void
 watch(struct client *c, int operation)
 {
-	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
+	struct epoll_event ev = {.data.ptr = c};
 
+	if (c->deaf_ms == 0)
+		ev.events |= EPOLLIN;
 	if (!c->is_connected || c->out != NULL)
 		ev.events |= EPOLLOUT;
 	if (epoll_ctl(storm.epoll, operation, c->fd, &ev) != 0)
@@ -151,10 +166,16 @@ begin(struct client *c)
 	draw_cell(c);
 	if (storm.is_matrix)
 		take_from_matrix(c, storm.begun - 1);
+	/* Behind a slow reply the sink would answer the rest out of turn. */
+	if (mix_faults[c->fault].act == ACT_SLOW &&
+	    c->leave->manner == MANNER_PIPELINE)
+		c->fault = 0;
 	if (mix_faults[c->fault].act == ACT_PAUSE)
 		c->body_len = BODY_MAX;
 	c->fd = open_socket(c);
-	c->deadline_ms = mix_now_ms() + storm.patience_ms;
+	c->start_ms = mix_now_ms();
+	storm.begun_ms = c->start_ms - storm.start_ms;
+	c->deadline_ms = c->start_ms + storm.patience_ms;
 	if (mix_faults[c->fault].act == ACT_STALL)
 		c->deadline_ms = mix_now_ms() + STALL_PATIENCE_MS;
 	storm.running++;
@@ -204,6 +225,21 @@ storm_send(struct storm *s, struct client *c, const void *bytes, size_t len)
 	flush(c);
 }
 
+void
+storm_go_deaf(struct storm *s, struct client *c)
+{
+	(void)s;
+	c->deaf_ms = mix_now_ms() + MIX_DEAF_MS;
+	watch(c, EPOLL_CTL_MOD);
+}
+
+static void
+end_deafness(struct client *c)
+{
+	c->deaf_ms = 0;
+	watch(c, EPOLL_CTL_MOD);
+}
+
 static bool
 has_connected(struct client *c)
 {
@@ -235,6 +271,8 @@ on_event(struct client *c, uint32_t events)
 		flush(c);
 	if (c->fd < 0)
 		return;
+	if (c->deaf_ms != 0 && (events & (EPOLLERR | EPOLLHUP)) == 0)
+		return;
 	n = read(c->fd, bytes, sizeof bytes);
 	if (n > 0)
 		client_heard(&storm, c, bytes, (size_t)n);
@@ -255,6 +293,8 @@ check_times(void)
 
 		if (c->fd < 0)
 			continue;
+		if (c->deaf_ms != 0 && now_ms >= c->deaf_ms)
+			end_deafness(c);
 		if (c->leave_ms != 0 && now_ms >= c->leave_ms)
 			client_leave(&storm, c);
 		else if (!c->is_holding && now_ms >= c->deadline_ms)
@@ -262,11 +302,22 @@ check_times(void)
 	}
 }
 
+/* How many may have been begun by now. */
+static uint64_t
+due(void)
+{
+	if (storm.per_s == 0)
+		return storm.sessions;
+	return 1 + (mix_now_ms() - storm.start_ms) * storm.per_s / 1000;
+}
+
 static void
 begin_some(void)
 {
-	for (size_t i = 0; i < storm.parallel; i++)
-		if (storm.clients[i].fd < 0 && storm.begun < storm.sessions)
+	uint64_t most = due() < storm.sessions ? due() : storm.sessions;
+
+	for (size_t i = 0; i < storm.parallel && storm.begun < most; i++)
+		if (storm.clients[i].fd < 0)
 			begin(&storm.clients[i]);
 }
 
@@ -326,8 +377,7 @@ open_all(void)
 static void
 run(void)
 {
-	uint64_t start_ms = mix_now_ms();
-
+	storm.start_ms = mix_now_ms();
 	open_all();
 	begin_some();
 	while (storm.running > 0 || storm.begun < storm.sessions)
@@ -335,25 +385,32 @@ run(void)
 	printf("sessions=%u told=%u", storm.begun, storm.told);
 	for (int i = 0; i < END_COUNT; i++)
 		printf(" %s=%u", client_end_name((enum end)i), storm.ends[i]);
-	printf(" ms=%llu\n", (unsigned long long)(mix_now_ms() - start_ms));
+	printf(" other=%u begun_ms=%llu ms=%llu\n", storm.others,
+	       (unsigned long long)storm.begun_ms,
+	       (unsigned long long)(mix_now_ms() - storm.start_ms));
 	if (storm.results != NULL && fclose(storm.results) != 0)
 		die("results");
 }
 
-/* A name of the cell, or `*`: -1. */
-static int
-place(const char *name, int (*find)(const char *))
+/* Names of the cell with + between them, as bits; `*`: 0. */
+static uint64_t
+place(char *names, int (*find)(const char *))
 {
-	int at = -1;
+	uint64_t bits = 0;
+	char *name;
 
-	if (name == NULL || strcmp(name, "*") == 0)
-		return -1;
-	at = find(name);
-	if (at < 0) {
-		fprintf(stderr, "storm: there is no \"%s\"\n", name);
-		exit(2);
+	if (names == NULL || strcmp(names, "*") == 0)
+		return 0;
+	while ((name = strsep(&names, "+")) != NULL) {
+		int at = find(name);
+
+		if (at < 0) {
+			fprintf(stderr, "storm: there is no \"%s\"\n", name);
+			exit(2);
+		}
+		bits |= (uint64_t)1 << at;
 	}
-	return at;
+	return bits;
 }
 
 static void
@@ -407,6 +464,9 @@ take_option(int option, char *value)
 	case 'p':
 		storm.patience_ms = n;
 		break;
+	case 'R':
+		storm.per_s = n;
+		break;
 	case 'm':
 		storm.is_matrix = true;
 		storm.sessions = matrix_size();
@@ -432,8 +492,7 @@ main(int argc, char **argv)
 	int option;
 
 	signal(SIGPIPE, SIG_IGN);
-	storm.leave = storm.how = storm.class = storm.fault = -1;
-	while ((option = getopt(argc, argv, "t:n:c:s:i:b:k:mp:r:H:")) != -1) {
+	while ((option = getopt(argc, argv, "t:n:c:s:i:b:k:mp:R:r:H:")) != -1) {
 		if (option == '?')
 			return 2;
 		take_option(option, optarg);

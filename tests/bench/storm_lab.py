@@ -61,7 +61,7 @@ class = late
 """
 
 Row = collections.namedtuple(
-    "Row", "id leave how cls fault end step told")
+    "Row", "id leave how cls fault end step told said ms")
 
 
 def config(mta_port, sessions, slots, reply="2s", patience="100ms",
@@ -148,8 +148,10 @@ class Process:
 class Lab:
     """build: directory of the programs; bench: of storm and storm_sink."""
 
+    config = staticmethod(config)
+
     def __init__(self, where, build, bench=None, wrap=(), window_ms=0,
-                 environment=None, **settings):
+                 environment=None, log=None, **settings):
         self.where = pathlib.Path(where)
         self.where.chmod(0o755)
         self.build = TOP / build
@@ -163,10 +165,10 @@ class Lab:
              window_ms], self.where / "sink.log")
         mta_port = int(self.sink.wait_log(r"listening on \S*:(\d+)")[1])
         path = self.where / "storm.ini"
-        path.write_text(config(mta_port, **settings))
+        path.write_text(self.config(mta_port, **settings))
         self.tarryd = Process(
             [*wrap, self.build / "tarryd", "-c", path],
-            self.where / "tarryd.log",
+            log or self.where / "tarryd.log",
             env={**os.environ, **(environment or {})})
         look = self.tarryd.wait_log
         self.port = int(look(r"listening on \S*:(\d+)\"")[1])
@@ -304,7 +306,8 @@ class Held:
 
 def read_row(line):
     words = line.split()
-    return Row(int(words[0]), *words[1:7], words[7] == "1")
+    return Row(int(words[0]), *words[1:7], words[7] == "1", words[8],
+               int(words[9]))
 
 
 def read_line(line):

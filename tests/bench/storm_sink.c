@@ -3,15 +3,19 @@
  * number of each message it took, and fails in the way that the client's
  * address asks for (mix.h).
  *
- *	storm_sink [-o FILE] [-w MS]
+ *	storm_sink [-l PORT] [-o FILE] [-w MS]
  *
+ *   -l PORT  on this port; without it on one that is free
  *   -o FILE  a line "ID ok" a message, written before its 250 is said; "bad"
- *            if it is not what was sent
+ *            if it is not what was sent; behind what is in it
  *   -w MS    every MS milliseconds, beginning with the first client that
  *            comes through 127.x, refuses connections for a while, then lets
  *            them hang, in turn
  *
- * Says "listening on ADDRESS:PORT" and serves until SIGTERM.
+ * Says "listening on ADDRESS:PORT" and serves until SIGTERM. SIGUSR1: refuses
+ * connections from now on; SIGUSR2: lets them hang; SIGHUP: takes them again.
+ * In the end it says "accepted COUNT most AT_ONCE", and how often it did what,
+ * "fault NAME COUNT" a line.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,15 +32,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/bench/mix.h"
+#include "tests/bench/storm_door.h"
+#include "tests/bench/storm_out.h"
 
 #define FDS_CAP 65536
 #define EVENTS_CAP 256
-#define BACKLOG 4096
 #define LINE_CAP 512
 #define TICK_MS 10
-#define REFUSE_MS 100
-#define HANG_MS 200
 #define PAUSES_MAX 3
 #define STALL_MS 2000 /* then it closes, as MTAs do in the end */
 #define DOT "\r\n.\r\n"
@@ -55,28 +57,29 @@ struct conn {
 	uint64_t hash;
 	uint64_t hash_told;
 	uint64_t hash_crlf; /* at the last end of a line */
+	uint64_t hash_line; /* of the command that is being read */
 	uint8_t match;	    /* bytes of DOT that were seen */
 	bool is_open;
 	bool is_paused;
 	uint8_t pauses; /* so far */
 	bool in_head;	/* of a message */
+	struct out out;
 	size_t len;
 	char line[LINE_CAP];
 };
 
 static struct sink {
 	int epoll;
-	int listener; /* -1 while connections are refused */
-	struct sockaddr_in address;
+	struct door door;
 	FILE *out;
-	uint64_t period_ms;
-	uint64_t window_ms; /* when the next window begins or ends */
-	bool is_window;
-	unsigned windows; /* so far */
 	size_t slow_count;
+	unsigned long accepted;
+	unsigned long open;
+	unsigned long most_open;
+	unsigned long *faults; /* by their rows in mix_faults */
 	struct conn *conns[FDS_CAP];
 	uint8_t bytes[65536];
-} sink = {.listener = -1};
+} sink = {.door = {.listener = -1}};
 
 static void
 die(const char *what)
@@ -92,6 +95,8 @@ forget(int fd)
 
 	sink.slow_count -= c->slow_ms != 0;
 	c->is_open = false;
+	sink.open--;
+	out_free(&c->out);
 }
 
 static void
@@ -105,10 +110,20 @@ leave(int fd, enum mix_act act)
 }
 
 static void
+set_reading(int fd, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.fd = fd};
+
+	(void)epoll_ctl(sink.epoll, EPOLL_CTL_MOD, fd, &ev);
+}
+
+/* Nothing is read while something is not taken. */
+static void
 say(int fd, const char *text, size_t len)
 {
-	/* Replies are short; a peer that is gone is told of by read. */
-	(void)!send(fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	out_say(&sink.conns[fd]->out, fd, text, len);
+	if (sink.conns[fd]->out.len > 0)
+		set_reading(fd, EPOLLOUT);
 }
 
 static void
@@ -119,27 +134,12 @@ took(const struct conn *c)
 			c->hash_crlf == c->hash_told ? "ok" : "bad");
 }
 
-static const char *
-usual_reply(enum mix_step step)
-{
-	static const char *const replies[STEP_COUNT] = {
-	    [STEP_GREETING] = "220 sink.example ESMTP\r\n",
-	    [STEP_EHLO] = "250-sink.example\r\n250-SIZE 10000000\r\n"
-			  "250 STARTTLS\r\n",
-	    [STEP_STARTTLS] = "220 go\r\n",
-	    [STEP_DATA] = "354 go\r\n",
-	    [STEP_QUIT] = "221 bye\r\n",
-	};
-
-	return replies[step] != NULL ? replies[step] : "250 ok\r\n";
-}
-
 /* Where a step ends as it should. */
 static void
 reply(int fd, enum mix_step step)
 {
 	struct conn *c = sink.conns[fd];
-	const char *text = usual_reply(step);
+	const char *text = mix_reply(step);
 
 	if (step == STEP_BODY)
 		took(c);
@@ -162,14 +162,6 @@ begin_slow(struct conn *c, enum mix_step step, uint64_t ms)
 	sink.slow_count += c->slow_ms == 0;
 	c->slow_ms = mix_now_ms() + ms;
 	c->slow_step = step;
-}
-
-static void
-set_reading(int fd, uint32_t events)
-{
-	struct epoll_event ev = {.events = events, .data.fd = fd};
-
-	(void)epoll_ctl(sink.epoll, EPOLL_CTL_MOD, fd, &ev);
 }
 
 static void
@@ -204,6 +196,7 @@ fail(int fd, enum mix_step step)
 	struct conn *c = sink.conns[fd];
 	const struct mix_fault *f = c->fault;
 
+	sink.faults[f - mix_faults]++;
 	if (f->text != NULL && strncmp(f->text, "250 ", 4) == 0 &&
 	    step == STEP_BODY)
 		took(c);
@@ -250,8 +243,8 @@ read_source(struct conn *c, const uint8_t ip[4])
 	if (ip[0] != 127 || ip[2] >= mix_faults_count)
 		return;
 	c->fault = &mix_faults[ip[2]];
-	if (ip[1] > 0 && sink.window_ms == 0 && sink.period_ms > 0)
-		sink.window_ms = mix_now_ms() + sink.period_ms;
+	if (ip[1] > 0)
+		door_first_client(&sink.door);
 }
 
 /* A byte of the PROXY header. */
@@ -290,8 +283,10 @@ on_line(int fd)
 	    {"EHLO", STEP_EHLO}, {"MAIL", STEP_MAIL},
 	    {"RCPT", STEP_RCPT}, {"DATA", STEP_DATA},
 	    {"QUIT", STEP_QUIT}, {"STARTTLS", STEP_STARTTLS},
+	    {"HELP", STEP_HELP},
 	};
 	struct conn *c = sink.conns[fd];
+	char unknown[64];
 
 	c->len = 0;
 	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
@@ -300,7 +295,8 @@ on_line(int fd)
 		answer(fd, verbs[i].step);
 		return;
 	}
-	say(fd, "500 what?\r\n", 11);
+	mix_unknown(c->hash_line, unknown);
+	say(fd, unknown, strlen(unknown));
 }
 
 /* True at the end of the line; of long ones only the beginning is kept. */
@@ -316,7 +312,12 @@ gather(struct conn *c, uint8_t byte)
 static void
 on_line_byte(int fd, uint8_t byte)
 {
-	if (gather(sink.conns[fd], byte))
+	struct conn *c = sink.conns[fd];
+
+	if (c->len == 0)
+		c->hash_line = MIX_HASH_FIRST;
+	c->hash_line = mix_hash(c->hash_line, &byte, 1);
+	if (gather(c, byte))
 		on_line(fd);
 }
 
@@ -410,6 +411,11 @@ on_conn(int fd, uint32_t events)
 			leave(fd, ACT_FIN);
 		return;
 	}
+	if (sink.conns[fd]->out.len > 0) {
+		if (out_go_on(&sink.conns[fd]->out, fd))
+			set_reading(fd, EPOLLIN);
+		return;
+	}
 	n = read(fd, sink.bytes, sizeof sink.bytes);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -425,7 +431,7 @@ on_accept(void)
 	int on = 1;
 	int fd;
 
-	while ((fd = accept4(sink.listener, NULL, NULL,
+	while ((fd = accept4(sink.door.listener, NULL, NULL,
 			     SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
 		struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
 
@@ -435,6 +441,9 @@ on_accept(void)
 		sink.conns[fd] = calloc(1, sizeof(struct conn));
 		if (sink.conns[fd] == NULL)
 			die("calloc");
+		sink.accepted++;
+		if (++sink.open > sink.most_open)
+			sink.most_open = sink.open;
 		sink.conns[fd]->fault = &mix_faults[0];
 		sink.conns[fd]->is_open = true;
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -443,77 +452,12 @@ on_accept(void)
 	}
 }
 
-static int
-bound_socket(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int on = 1;
-
-	if (fd < 0)
-		die("socket");
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	if (bind(fd, (struct sockaddr *)&sink.address, sizeof sink.address) !=
-	    0)
-		die("bind");
-	return fd;
-}
-
-static void
-open_listener(int backlog)
-{
-	struct epoll_event ev = {.events = EPOLLIN};
-
-	sink.listener = bound_socket();
-	ev.data.fd = sink.listener;
-	if (listen(sink.listener, backlog) != 0)
-		die("listen");
-	if (backlog > 0 &&
-	    epoll_ctl(sink.epoll, EPOLL_CTL_ADD, sink.listener, &ev) != 0)
-		die("epoll_ctl");
-}
-
-/* A first socket keeps the port, whatever becomes of the listener. */
-static void
-take_port(void)
-{
-	socklen_t len = sizeof sink.address;
-	int fd;
-
-	sink.address.sin_family = AF_INET;
-	sink.address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	fd = bound_socket();
-	if (getsockname(fd, (struct sockaddr *)&sink.address, &len) != 0)
-		die("getsockname");
-}
-
-/* Behind an empty queue that nobody takes from, handshakes hang. */
-static void
-turn_window(uint64_t now_ms)
-{
-	if (sink.listener >= 0)
-		close(sink.listener);
-	sink.listener = -1;
-	if (sink.is_window) {
-		open_listener(BACKLOG);
-		sink.is_window = false;
-		sink.window_ms = now_ms + sink.period_ms;
-		return;
-	}
-	sink.is_window = true;
-	sink.window_ms = now_ms + REFUSE_MS;
-	if (sink.windows++ % 2 == 0)
-		return;
-	open_listener(0);
-	sink.window_ms = now_ms + HANG_MS;
-}
-
 static void
 tick(void)
 {
 	uint64_t now_ms = mix_now_ms();
 
-	if (sink.window_ms != 0 && now_ms >= sink.window_ms)
-		turn_window(now_ms);
+	door_tick(&sink.door, now_ms);
 	for (int fd = 0; fd < FDS_CAP && sink.slow_count > 0; fd++) {
 		struct conn *c = sink.conns[fd];
 
@@ -539,8 +483,30 @@ open_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* Returns false at the one that ends it. */
+static bool
+on_signal(int fd)
+{
+	struct signalfd_siginfo info;
+
+	if (read(fd, &info, sizeof info) != sizeof info)
+		die("signalfd");
+	if (info.ssi_signo == SIGUSR1)
+		door_refuse(&sink.door);
+	else if (info.ssi_signo == SIGUSR2)
+		door_hang(&sink.door);
+	else if (info.ssi_signo == SIGHUP)
+		door_open(&sink.door);
+	else
+		return false;
+	return true;
 }
 
 static void
@@ -553,16 +519,18 @@ serve(void)
 	if (epoll_ctl(sink.epoll, EPOLL_CTL_ADD, ev.data.fd, &ev) != 0)
 		die("epoll_ctl");
 	for (;;) {
-		bool ticks = sink.slow_count > 0 || sink.window_ms != 0;
+		bool ticks = sink.slow_count > 0 || sink.door.window_ms != 0;
 
 		n = epoll_wait(sink.epoll, events, EVENTS_CAP,
 			       ticks ? TICK_MS : -1);
 		for (int i = 0; i < n; i++) {
 			int fd = events[i].data.fd;
 
-			if (fd == ev.data.fd)
+			if (fd == ev.data.fd && !on_signal(fd))
 				return;
-			if (fd == sink.listener)
+			if (fd == ev.data.fd)
+				continue;
+			if (fd == sink.door.listener)
 				on_accept();
 			else if (sink.conns[fd] != NULL)
 				on_conn(fd, events[i].events);
@@ -572,29 +540,44 @@ serve(void)
 	}
 }
 
+static void
+report(void)
+{
+	printf("accepted %lu most %lu\n", sink.accepted, sink.most_open);
+	for (size_t i = 0; i < mix_faults_count; i++)
+		if (sink.faults[i] > 0)
+			printf("fault %s %lu\n", mix_faults[i].name,
+			       sink.faults[i]);
+}
+
 int
 main(int argc, char **argv)
 {
+	uint16_t port = 0;
 	int option;
 
-	while ((option = getopt(argc, argv, "o:w:")) != -1) {
+	while ((option = getopt(argc, argv, "l:o:w:")) != -1) {
+		if (option == 'l')
+			port = (uint16_t)atoi(optarg); /* a port */
 		if (option == 'o')
-			sink.out = fopen(optarg, "w");
+			sink.out = fopen(optarg, "a");
 		if (option == 'o' && sink.out == NULL)
 			die(optarg);
 		if (option == 'w')
-			sink.period_ms = strtoul(optarg, NULL, 10);
+			sink.door.period_ms = strtoul(optarg, NULL, 10);
 		if (option == '?')
 			return 2;
 	}
 	if (sink.out != NULL)
 		setlinebuf(sink.out);
 	sink.epoll = epoll_create1(EPOLL_CLOEXEC);
-	take_port();
-	open_listener(BACKLOG);
-	printf("listening on 127.0.0.1:%u\n",
-	       (unsigned)ntohs(sink.address.sin_port));
+	sink.faults = calloc(mix_faults_count, sizeof *sink.faults);
+	if (sink.faults == NULL)
+		die("calloc");
+	door_make(&sink.door, sink.epoll, port);
+	printf("listening on 127.0.0.1:%u\n", door_port(&sink.door));
 	fflush(stdout);
 	serve();
+	report();
 	return sink.out != NULL && fclose(sink.out) != 0;
 }

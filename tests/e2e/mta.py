@@ -47,6 +47,7 @@ class Mta:
 
     name = None
     log_file = None  # below the root; None: what it prints
+    prefix = ()  # words before its command, as for a namespace
 
     def __init__(self, where):
         base = base_root(self.name)
@@ -83,7 +84,8 @@ class Mta:
         self.starts += 1
         self.program = Program(
             self.out.with_suffix(f".{self.starts}"),
-            ["chroot", self.root, *self.words()], start_new_session=True)
+            [*self.prefix, "chroot", self.root, *self.words()],
+            start_new_session=True)
         self.wait_listening()
         return self
 
@@ -186,6 +188,7 @@ retry unix - - n - - error
 discard unix - - n - - discard
 virtual unix - n n - - virtual
 anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
 
@@ -214,7 +217,10 @@ class Postfix(Mta):
 
     def set_line(self, line):
         """The line of master.cf that says how to listen."""
-        self.write("etc/postfix/main.cf", POSTFIX_MAIN + self.main)
+        ours = {text.split("=")[0] for text in self.main.splitlines()}
+        self.write("etc/postfix/main.cf", self.main + "".join(
+            text for text in POSTFIX_MAIN.splitlines(keepends=True)
+            if text.split("=")[0] not in ours))
         self.write("etc/postfix/master.cf", POSTFIX_MASTER + line + "\n")
         # Postfix waits for a file that was changed seconds ago to settle.
         for name in ("main.cf", "master.cf"):

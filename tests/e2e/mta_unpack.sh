@@ -2,7 +2,7 @@
 # mta_unpack.sh NAME DIRECTORY
 #
 # Makes DIRECTORY/NAME, a root directory (for chroot) with one mail program
-# in it: postfix, exim, opensmtpd or msmtp. The packages are downloaded and
+# in it: an MTA or a program that only sends. The packages are downloaded and
 # unpacked, never installed: on Debian each MTA removes the others, and who
 # runs this has one. No network is used when the directory is there already.
 set -eu
@@ -26,6 +26,25 @@ opensmtpd)
 	users="$users opensmtpd:904 opensmtpq:905" ;;
 msmtp)
 	debs="msmtp libidn12 libgsasl18 libgssglue1 libntlm0 libsecret-1-0" ;;
+sendmail)
+	debs="sendmail-bin sendmail-base sendmail-cf m4 libdb5.3 liblockfile1
+	    libnsl2 libsasl2-2 libsigsegv2 libwrap0 libldap-2.5-0"
+	users="$users smmta:906 smmsp:907" ;;
+dma)
+	debs="dma" ;;
+nullmailer)
+	debs="nullmailer" ;;
+ssmtp)
+	debs="ssmtp libgnutls-openssl27" ;;
+esmtp)
+	debs="esmtp libesmtp6" ;;
+s-nail)
+	debs="s-nail libidn12" ;;
+phpmailer)
+	debs="php8.2-cli php8.2-common libphp-phpmailer libargon2-1
+	    libsodium23" ;;
+nodemailer)
+	debs="node-nodemailer" ;;
 *)
 	echo "mta_unpack.sh: $name is not known" >&2
 	exit 2 ;;

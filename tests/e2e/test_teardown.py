@@ -51,6 +51,13 @@ FATES = {
     "opaque-rst": ("complete", True),
     "opaque-half": ("complete", True),
     "mail-421": ("refused", False),
+    "quit-stall": ("timeout", True),
+    "quit-cut": ("closed", True),
+    **dict.fromkeys(("ehlo-stall", "mail-stall", "rcpt-stall", "data-stall"),
+                    ("timeout", False)),
+    **dict.fromkeys(("mail-cut", "data-cut"), ("closed", False)),
+    **dict.fromkeys(("ehlo-slow", "mail-slow", "rcpt-slow", "data-slow",
+                     "dot-slow", "quit-slow"), ("complete", True)),
     **dict.fromkeys(("greet-fin", "greet-rst", "greet-cut", "greet-554",
                      "greet-421", "rcpt-450-fin"), ("refused", False)),
     **dict.fromkeys(("ehlo-rst", "ehlo-cut", "mail-rst", "rcpt-cut",
@@ -74,7 +81,8 @@ def check_messages(lab):
                if row.id in taken and not row.told
                and not explains_unheard(row)]
     assert told
-    assert (twice, bad, lost, unheard) == (0, [], set(), [])
+    other = [row for row in lab.rows if row.said == "other"]
+    assert (twice, bad, lost, unheard, other) == (0, [], set(), [], [])
 
 
 def check_log(lab):

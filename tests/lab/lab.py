@@ -42,14 +42,14 @@ TOOLS = {"ip": "iproute2", "sysctl": "procps", "tcpdump": "tcpdump",
 PROGRAMS = ("tarryd", "tarry-sidecar", "tarry-sink")
 
 
-def skip_where_impossible():
+def skip_where_impossible(tools=TOOLS, programs=PROGRAMS):
     """Skips, and says why, where the lab cannot be built."""
     if os.geteuid() != 0:
         pytest.skip("the lab makes network namespaces: that needs root")
-    for tool, package in TOOLS.items():
+    for tool, package in tools.items():
         if shutil.which(tool) is None:
             pytest.skip(f"there is no {tool}: apt-get install {package}")
-    for program in PROGRAMS:
+    for program in programs:
         if not (BUILD / program).exists():
             pytest.skip(f"{BUILD / program} is not built")
     done = subprocess.run(["unshare", "--net", "true"], text=True,

@@ -107,12 +107,8 @@ model_says(struct mta_model *m, enum smtp_verb verb, const char *text,
 
 	if (r->wire[SIDE_MTA].is_dead)
 		return;
-	if (verb == SMTP_MAIL) {
-		r->is_callback = false;
-		r->rcpts = 0;
-	}
-	if (verb == SMTP_RCPT && ++r->rcpts > 1 && m->null_sender)
-		r->is_callback = true;
+	if (verb == SMTP_MAIL)
+		r->is_callback = m->null_sender;
 	if (r->replies_said++ == r->plot.closes_at) {
 		if (r->plot.says_421) {
 			send_bytes(r, SIDE_MTA, "421 4.3.2 closing\r\n", 19);
@@ -418,7 +414,6 @@ clear(struct run *r, uint64_t seed, const struct run_plot *plot)
 	r->seen_col = r->part = 0;
 	r->client_done = r->is_callback = false;
 	r->disturbed_ms = UINT64_MAX;
-	r->rcpts = 0;
 	r->connect_ms = r->grant_ms = r->caps_ms = r->caps_granted_ms = 0;
 	r->is_reserve = false;
 	r->w.has_rings = run_draw(r, 4) != 0;

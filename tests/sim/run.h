@@ -79,7 +79,6 @@ struct run {
 	int part;
 	bool client_done;
 	bool is_callback;
-	unsigned rcpts;
 	uint64_t connect_ms;
 	uint64_t grant_ms;
 	uint64_t caps_ms; /* when the caps have room; UINT64_MAX: never */

@@ -110,7 +110,7 @@ static void
 check_drip(const struct run *r, const struct run_reply *reply, uint64_t due)
 {
 	uint64_t own = own_due(r, reply);
-	uint64_t drip = r->plot.plan.drip_ms;
+	uint64_t drip = reply->code < 400 ? r->plot.plan.drip_ms : 0;
 
 	if (own == reply->ready_ms || reply->first_ms == 0 ||
 	    reply->first_ms >= r->disturbed_ms)
@@ -229,7 +229,9 @@ check_complete(const struct run *r)
 		return;
 	}
 	if (r->w.reason == REASON_FULL || r->w.reason == REASON_MTA_REFUSED ||
-	    (r->w.reason == REASON_MTA_UNREACHABLE && r->w.dials > 0) ||
+	    ((r->w.reason == REASON_MTA_UNREACHABLE ||
+	      r->w.reason == REASON_NO_SLOT) &&
+	     r->w.dials > 0) ||
 	    r->w.dials > 1 || p->leaves_ms > 0 || p->closes_at >= 0 ||
 	    memcmp(p->greeting, "220", 3) != 0)
 		return;

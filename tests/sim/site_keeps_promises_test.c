@@ -384,7 +384,8 @@ check_places(void)
 		world_breach("P5: the throttled have more than their share");
 	if (t.sessions != site.sessions || t.sessions > site.options.seats)
 		world_breach("P6: sessions that are not counted");
-	if (t.slots_waiting > 0 && t.slots_used < share)
+	/* Worse ranks leave up to half of the share to better ones. */
+	if (t.slots_waiting > 0 && t.slots_used < share - share / 2)
 		world_breach("P5: a slot is idle and somebody waits");
 }
 

@@ -11,7 +11,7 @@
 #define SESSIONS 12u
 #define STEPS 60u
 #define KEYS 3u
-#define RANKS 3u
+#define RANKS 7u
 #define OWNERS 2u
 #define ARRIVALS_CAP (STEPS + SESSIONS)
 
@@ -195,11 +195,23 @@ slots_used(const struct model *m, bool only_shared)
 	return used;
 }
 
+/* Each rank behind the first leaves an eighth of the share to those before it,
+ * but never more than half. */
 static bool
-may_have(const struct model *m, bool share)
+share_has_room(const struct model *m, uint32_t rank)
+{
+	uint32_t eighths = rank == 0 ? 0 : rank - 1;
+
+	if (eighths > 4)
+		eighths = 4;
+	return slots_used(m, true) < m->share - eighths * m->share / 8;
+}
+
+static bool
+may_have(const struct model *m, bool share, uint32_t rank)
 {
 	return slots_used(m, false) < m->slots &&
-	       (!share || slots_used(m, true) < m->share);
+	       (!share || share_has_room(m, rank));
 }
 
 /* Of those who wait and may have one: best rank, then longest wait. */
@@ -212,7 +224,7 @@ next_for_slot(struct model *m)
 	for (i = 0; i < SESSIONS; i++) {
 		struct one *s = &m->s[i];
 
-		if (s->slot == HAS_WAIT && may_have(m, s->share) &&
+		if (s->slot == HAS_WAIT && may_have(m, s->share, s->rank) &&
 		    (best == NULL || s->rank < best->rank ||
 		     (s->rank == best->rank && s->since < best->since)))
 			best = s;
@@ -237,9 +249,9 @@ model_give_slot(struct model *m, struct one *s)
 }
 
 static enum places_answer
-model_move(struct model *m, struct one *s)
+model_move(struct model *m, struct one *s, uint32_t rank)
 {
-	if (!s->share && slots_used(m, true) >= m->share)
+	if (!s->share && !share_has_room(m, rank))
 		return PLACES_DENIED;
 	s->share = true;
 	return PLACES_GRANTED;
@@ -267,7 +279,7 @@ model_claim_again(struct model *m, struct one *s, enum slot_wish wish,
 		serve_slots(m);
 		return PLACES_GRANTED;
 	}
-	if (model_move(m, s) == PLACES_GRANTED)
+	if (model_move(m, s, rank) == PLACES_GRANTED)
 		return PLACES_GRANTED;
 	if (was_told)
 		return PLACES_DENIED;
@@ -285,7 +297,8 @@ model_claim_slot(struct model *m, struct one *s, enum slot_wish wish,
 	uint32_t reserve = m->slots - m->share;
 
 	if (wish == SLOT_INTO_SHARE)
-		return s->slot == HAS_IT ? model_move(m, s) : PLACES_DENIED;
+		return s->slot == HAS_IT ? model_move(m, s, rank)
+					 : PLACES_DENIED;
 	if (wish != SLOT_RESERVE && s->caps == HAS_WAIT)
 		model_give_caps(m, s);
 	if (wish != SLOT_RESERVE && s->caps == HAS_GRANT)
@@ -294,7 +307,7 @@ model_claim_slot(struct model *m, struct one *s, enum slot_wish wish,
 		return model_claim_again(m, s, wish, rank);
 	s->slot = HAS_NONE;
 	unused = m->slots - slots_used(m, false);
-	if (wish != SLOT_RESERVE && !may_have(m, wish == SLOT_SHARE))
+	if (wish != SLOT_RESERVE && !may_have(m, wish == SLOT_SHARE, rank))
 		return model_wait(m, s, wish == SLOT_SHARE, rank);
 	if (wish == SLOT_RESERVE &&
 	    2 * (unused < reserve ? unused : reserve) <= reserve)

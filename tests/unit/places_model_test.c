@@ -171,11 +171,12 @@ step_claim_caps(struct model *m, unsigned i)
 static void
 step_claim_slot(struct model *m, unsigned i)
 {
+	static const uint32_t ranks[RANKS] = {0, 1, 2, 3, 5, 31, 62};
 	static const enum slot_wish wishes[] = {SLOT_ANY,     SLOT_ANY,
 						SLOT_SHARE,   SLOT_SHARE,
 						SLOT_RESERVE, SLOT_INTO_SHARE};
 	enum slot_wish wish = wishes[below(m, 6)];
-	uint32_t rank = below(m, RANKS) * 31;
+	uint32_t rank = ranks[below(m, RANKS)];
 
 	if (places_claim_slot(m->p, &m->w[i], wish, rank) !=
 	    model_claim_slot(m, &m->s[i], wish, rank))
@@ -263,7 +264,7 @@ run_sequence(struct model *m, void *memory, size_t bytes)
 	struct places_options o = {.seats = SESSIONS};
 	unsigned i;
 
-	m->slots = o.slots = 1 + below(m, 6);
+	m->slots = o.slots = 1 + below(m, 12);
 	o.reserve = below(m, o.slots + 1);
 	m->share = o.slots - o.reserve;
 	for (i = 0; i < RANKS * PLAN_CAPS; i++)
