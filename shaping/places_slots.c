@@ -10,8 +10,8 @@
 #define STRESS_ON_PERCENT 90u
 #define STRESS_OFF_PERCENT 70u
 /* Parts of the share that are left to better ranks. */
-#define KEPT_MOST 4u
-#define KEPT_OF 8u
+#define KEPT_MOST 3u
+#define KEPT_OF 4u
 
 static void
 note_stress(struct places_slots *s)
@@ -26,7 +26,7 @@ note_stress(struct places_slots *s)
 
 /*
  * A worse class never has all of the share: each rank behind the best leaves
- * an eighth of it to those before, up to a half. So a flood in one class does
+ * a quarter of it to those before, up to three. So a flood in one class does
  * not shut out the better ones.
  */
 static bool

@@ -92,6 +92,14 @@ place_caps(struct step *st)
 	return greet_wake(st);
 }
 
+uint32_t
+session_slot_rank(const struct session *s)
+{
+	if (s->plan.is_shadow)
+		return 0;
+	return s->is_over_cap ? PLAN_RANKS - 1 : s->plan.rank;
+}
+
 static bool
 is_passed(const struct plan *p)
 {
@@ -121,8 +129,10 @@ place_ask(struct step *st)
 {
 	struct session *s = st->s;
 
-	if (s->caps == PLACE_ASKED)
+	if (s->caps == PLACE_ASKED) {
 		place_give_caps(st);
+		s->is_over_cap = !s->is_spent;
+	}
 	if (s->slot == PLACE_HELD)
 		return greet_dial(st);
 	s->asked_ms = st->now;
@@ -152,6 +162,7 @@ place_replan(struct step *st, const struct plan *old)
 
 	if (!is_same_class(old, &s->plan)) {
 		place_give_caps(st);
+		s->is_over_cap = false;
 		claim_caps(st, s->phase == PHASE_GREET &&
 				   s->slot == PLACE_NONE &&
 				   greet_budget_ms(st) > st->now);
@@ -206,7 +217,8 @@ gate_wake(struct step *st)
 
 	if (st->now < s->phase_ms)
 		return s->phase;
-	if (s->slot_asked != SLOT_SHARE)
+	/* Those beyond their cap leave the reserve to others. */
+	if (s->slot_asked != SLOT_SHARE || s->is_over_cap)
 		return refuse(st, REASON_NO_SLOT);
 	s->slot_asked = SLOT_RESERVE;
 	st->o->claim_slot = SLOT_RESERVE;

@@ -156,6 +156,7 @@ struct session {
 	uint8_t slot : 2;	      /* enum place_state; an MTA slot */
 	uint8_t caps : 2;	      /* enum place_state; those of the class */
 	uint8_t slot_asked : 3;	      /* enum slot_wish; which one */
+	bool is_over_cap : 1;	      /* went on without a place */
 	bool is_in_share : 1;	      /* the slot is one of the throttled's */
 	bool is_between_segments : 1; /* an early one ended, the next waits */
 	bool is_holding : 1;
@@ -307,6 +308,12 @@ void session_step(const struct site *site, struct session *s, struct leg *leg,
  * sessions held.
  */
 bool session_is_held(const struct session *s);
+
+/*
+ * The rank with which the session asks for a slot: its class's; 0 for a plan
+ * in shadow; the last of all for one that went on although a cap is full.
+ */
+uint32_t session_slot_rank(const struct session *s);
 
 /*
  * Writes the PROXY header for a client into out (SESSION_SAY_CAP bytes);

@@ -164,13 +164,6 @@ give_places(struct conn *c, const struct orders *o)
 	}
 }
 
-/* A plan that only would have done something ranks with those who pass. */
-static uint32_t
-slot_rank(const struct plan *p)
-{
-	return p->is_shadow ? 0 : p->rank;
-}
-
 static void
 claim_slot(struct conn *c, enum slot_wish wish)
 {
@@ -178,7 +171,7 @@ claim_slot(struct conn *c, enum slot_wish wish)
 	bool is_waiting = false;
 
 	switch (gate_claim_slot(gate, &c->place, wish,
-				slot_rank(&c->session.plan))) {
+				session_slot_rank(&c->session))) {
 	case PLACES_GRANTED:
 		conn_event(c, EVENT_GRANTED, SIDE_CLIENT);
 		break;

@@ -80,7 +80,7 @@ carry_out_claims(struct client *c, const struct orders *o)
 	if (o->claim_slot == SLOT_NO_WISH)
 		return;
 	a = places_claim_slot(site.places, &c->place, o->claim_slot,
-			      plan->is_shadow ? 0 : plan->rank);
+			      session_slot_rank(&c->run.w.s));
 	c->run.is_reserve |=
 	    o->claim_slot == SLOT_RESERVE && a == PLACES_GRANTED;
 	answer(c, a);
@@ -384,8 +384,8 @@ check_places(void)
 		world_breach("P5: the throttled have more than their share");
 	if (t.sessions != site.sessions || t.sessions > site.options.seats)
 		world_breach("P6: sessions that are not counted");
-	/* Worse ranks leave up to half of the share to better ones. */
-	if (t.slots_waiting > 0 && t.slots_used < share - share / 2)
+	/* Worse ranks leave up to three quarters of the share to better. */
+	if (t.slots_waiting > 0 && t.slots_used < share - share * 3 / 4)
 		world_breach("P5: a slot is idle and somebody waits");
 }
 
