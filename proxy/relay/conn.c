@@ -318,7 +318,7 @@ step(struct conn *c, struct event *ev)
 	}
 	if (ev->kind == EVENT_BYTES)
 		stream_show(c, ev->side, ev);
-	session_step(&w->site, &c->session, leg_of(c), ev, uv_now(&w->loop), o);
+	session_step(&w->site, &c->session, leg_of(c), ev, worker_now(w), o);
 	record_step(c, o);
 	note_progress(c);
 	if (is_stuck(ev, o)) {
@@ -496,7 +496,7 @@ take_seat(struct listener *from)
 	c->generation = generation;
 	c->listener = from;
 	c->id = w->next_id++;
-	c->session.opened_ms = uv_now(&w->loop);
+	c->session.opened_ms = worker_now(w);
 	(void)uv_tcp_init(&w->loop, &c->tcp); /* cannot fail without a socket */
 	return c;
 }

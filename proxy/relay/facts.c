@@ -350,7 +350,7 @@ facts_report(struct conn *c)
 	    .class = names_class(w->options.names, s->plan.class_id),
 	    .mode = s->plan.is_shadow ? "shadow" : "enforce",
 	    .phase = (enum session_phase)c->phase,
-	    .duration_ms = uv_now(&w->loop) - s->opened_ms,
+	    .duration_ms = worker_now(w) - s->opened_ms,
 	};
 	struct evidence e;
 

@@ -15,7 +15,7 @@ about(const struct conn *c)
 	return (struct journal_about){
 	    .id = c->id,
 	    .session = &c->session,
-	    .now_ms = uv_now(&worker_of(c)->loop),
+	    .now_ms = worker_now(worker_of(c)),
 	};
 }
 

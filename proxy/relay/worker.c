@@ -27,9 +27,6 @@
 
 /* Seats planned again in one turn. */
 #define REPLAN_BATCH 256
-/* Later than any turn is under load. */
-#define OVERSLEPT_MS 2000
-#define US_PER_MS 1000
 
 static void
 set_gauge(_Atomic uint32_t *gauge, uint32_t value)
@@ -110,8 +107,8 @@ next_conn(struct worker *w, uint32_t *at)
 	return NULL;
 }
 
-static void
-tell_all(struct worker *w, enum event_kind kind)
+void
+worker_tell_all(struct worker *w, enum event_kind kind)
 {
 	struct conn *c;
 	uint32_t at = 0;
@@ -120,59 +117,6 @@ tell_all(struct worker *w, enum event_kind kind)
 		conn_event(c, kind, SIDE_CLIENT);
 		conn_run(c);
 	}
-}
-
-/*
- * A loop that slept for long, because the machine or the process did, first
- * hears what came meanwhile: else sessions would end for a silence that was
- * ours. Timers run before the poll, hence one turn later.
- */
-static bool
-has_overslept(struct worker *w, uint64_t now_ms)
-{
-	bool was = w->has_overslept;
-
-	w->has_overslept = !was && now_ms - w->timer_ms > OVERSLEPT_MS;
-	return w->has_overslept;
-}
-
-static void
-on_timer(uv_timer_t *timer)
-{
-	struct worker *w = container_of(timer, struct worker, timer);
-	uint64_t now_ms = uv_now(&w->loop);
-	struct wheel_node *n;
-	uint64_t next;
-
-	if (has_overslept(w, now_ms)) {
-		(void)uv_timer_start(timer, on_timer, 1, 0);
-		return;
-	}
-	metrics_time(w->options.metrics, METRIC_HISTOGRAM_LOOP_LAG,
-		     (now_ms - w->timer_ms) * US_PER_MS);
-	w->timer_ms = 0; /* nothing is to be armed before the end of this */
-	while ((n = wheel_expire(&w->wheel, now_ms)) != NULL)
-		conn_wake(container_of(n, struct conn, node));
-	w->timer_ms = WHEEL_NEVER;
-	worker_arm(w, now_ms + WHEEL_REST_MS);
-	next = wheel_next_ms(&w->wheel);
-	if (next != WHEEL_NEVER)
-		worker_arm(w, next);
-}
-
-void
-worker_arm(struct worker *w, uint64_t deadline_ms)
-{
-	uint64_t now_ms = uv_now(&w->loop);
-	uint64_t at =
-	    (deadline_ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS * WHEEL_TICK_MS;
-
-	if (at >= w->timer_ms)
-		return;
-	if (at < now_ms)
-		at = now_ms;
-	w->timer_ms = at;
-	(void)uv_timer_start(&w->timer, on_timer, at - now_ms, 0);
 }
 
 void
@@ -246,7 +190,7 @@ drain(struct worker *w)
 	if (w->is_draining)
 		return;
 	w->is_draining = true;
-	tell_all(w, EVENT_DRAIN);
+	worker_tell_all(w, EVENT_DRAIN);
 	for (i = 0; i < w->listeners_count; i++)
 		listener_drain(&w->listeners[i]);
 	tell_if_drained(w);
@@ -375,7 +319,7 @@ open_mail(struct worker *w)
 	if ((m.wants & WANT_DRAIN) != 0)
 		drain(w);
 	if ((m.wants & WANT_CUT) != 0)
-		tell_all(w, EVENT_CUT);
+		worker_tell_all(w, EVENT_CUT);
 }
 
 static void
@@ -421,7 +365,7 @@ open_handles(struct worker *w)
 	(void)uv_prepare_start(&w->prepare, on_prepare);
 	w->on_idle = on_idle;
 	w->has_handles = true;
-	worker_arm(w, uv_now(&w->loop) + WHEEL_REST_MS);
+	worker_arm(w, worker_now(w) + WHEEL_REST_MS);
 	gate_join(w->options.gate, w->options.id, on_gate, w);
 	return 0;
 }
@@ -489,7 +433,7 @@ worker_start(struct worker **out, const struct worker_options *options)
 		return error;
 	}
 	set_site(w);
-	wheel_init(&w->wheel, uv_now(&w->loop));
+	wheel_init(&w->wheel, worker_now(w));
 	w->timer_ms = WHEEL_NEVER;
 	error = open_handles(w);
 	if (error == 0)

@@ -64,9 +64,10 @@ struct worker {
 	uv_prepare_t prepare;
 	uv_idle_t idle;
 	uv_idle_cb on_idle;
-	uv_timer_t timer;  /* the wheel's */
-	uint64_t timer_ms; /* when it fires; WHEEL_NEVER: not */
-	bool has_overslept;
+	uv_timer_t timer;      /* the wheel's */
+	uint64_t timer_ms;     /* when it fires; WHEEL_NEVER: not */
+	uint64_t asleep_ms;    /* time that sessions did not live through */
+	uint64_t overslept_ms; /* of it, what was not yet told them */
 
 	struct listener *listeners;
 	size_t listeners_count;
@@ -128,6 +129,17 @@ conn_now(const struct conn *c)
 	return (uint32_t)(uv_now(&worker_of(c)->loop) - c->session.opened_ms);
 }
 
+/*
+ * The time of a worker's sessions and of its wheel: the loop's, less what the
+ * loop stood still, because the machine or the process did. No deadline
+ * passes in such a time.
+ */
+static inline uint64_t
+worker_now(const struct worker *w)
+{
+	return uv_now(&w->loop) - w->asleep_ms;
+}
+
 /* For conn.c and leg.c. */
 void worker_conn_freed(struct worker *w);
 void worker_set_lead(struct worker *w, uint32_t lead_ms);
@@ -140,6 +152,9 @@ void worker_plan_again(struct worker *w);
 
 /* For listener.c: the idle handle runs once more before the next poll. */
 void worker_want_turn(struct worker *w);
+
+/* Every session hears it. */
+void worker_tell_all(struct worker *w, enum event_kind kind);
 
 /* A deadline was set: the wheel's timer fires by then. */
 void worker_arm(struct worker *w, uint64_t deadline_ms);

@@ -184,8 +184,6 @@ def test_wall_clock_is_set(tmp_path):
     assert min(row.ms for row in crowd.rows) > 4500
 
 
-@pytest.mark.xfail(strict=True, reason="time in which nothing could be done "
-                   "counts against the greet budget: 421")
 def test_machine_was_asleep(tmp_path):
     """The steady clock is ten minutes on at once: delays end, no session."""
     _, crowd = faked(tmp_path, "+10m")
