@@ -19,6 +19,9 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 SECONDS = 300  # for one test program
 # Of the 10^6 random sessions and 10^5 random sites.
 ASAN_ENV = {"TARRY_RUNS": "50000", "TARRY_SITES": "5000"}
+# Tests that measure under load, and those of real clients, which wait.
+LOADS = ["tests/e2e/test_faults_*.py"]
+CLIENTS = ["tests/lab/test_matrix_*.py", "tests/lab/test_patience.py"]
 SAN = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 
 
@@ -93,14 +96,31 @@ def run_fuzzers(total):
     total.add(passed, fuzzers - passed)
 
 
-def run_pytest(build, total, suite_name):
-    report = TOP / build / f"{suite_name}.xml"
+def files_of(suite):
+    return sorted(str(path.relative_to(TOP))
+                  for pattern in suite for path in TOP.glob(pattern))
+
+
+def start_pytest(build, name, files):
+    """Begins to run test files; its output goes to a file of its own."""
+    report = TOP / build / f"{name}.xml"
     report.unlink(missing_ok=True)
-    subprocess.run(
+    out = open(TOP / build / f"{name}.out", "w+", encoding="utf-8",
+               errors="replace")
+    print(f"run    pytest {name}: {len(files)} files", flush=True)
+    return report, out, subprocess.Popen(
         [sys.executable, "-m", "pytest", "-q", "-rfEs", "--tb=short",
-         f"--junitxml={report}", f"tests/{suite_name}"],
-        cwd=TOP, env={**os.environ, "TARRY_BUILD": build},
+         f"--junitxml={report}", *files],
+        cwd=TOP, env={**os.environ, "TARRY_BUILD": build}, stdout=out,
+        stderr=subprocess.STDOUT,
     )
+
+
+def finish_pytest(total, report, out, process):
+    process.wait()
+    out.seek(0)
+    print(out.read(), end="", flush=True)
+    out.close()
     try:
         suite = xml.etree.ElementTree.parse(report).getroot().find("testsuite")
     except (OSError, xml.etree.ElementTree.ParseError):
@@ -112,6 +132,20 @@ def run_pytest(build, total, suite_name):
     failed = count["failures"] + count["errors"]
     total.add(count["tests"] - failed - count["skipped"], failed,
               count["skipped"])
+
+
+def run_pytests(build, total):
+    """Those that mostly wait run beside each other, the loads alone."""
+    loads = set(files_of(LOADS))
+    others = [file for file in files_of(["tests/e2e/test_*.py"])
+              if file not in loads]
+    beside = [start_pytest(build, "e2e", others),
+              start_pytest(build, "clients", files_of(CLIENTS))]
+    for run in beside:
+        finish_pytest(total, *run)
+    rest = [file for file in files_of(["tests/*/test_*.py"])
+            if file not in others and file not in files_of(CLIENTS)]
+    finish_pytest(total, *start_pytest(build, "loads", rest))
 
 
 def run_lint(build, total):
@@ -135,8 +169,7 @@ def main():
     run_programs(build, total, env={})
     run_programs(f"{build}-asan", total, f"SAN={SAN}", "OPT=-O1",
                  env=ASAN_ENV)
-    run_pytest(build, total, "e2e")
-    run_pytest(build, total, "lab")
+    run_pytests(build, total)
     run_fuzzers(total)
     run_lint(build, total)
     skipped = f", {total.skipped} skipped" if total.skipped else ""

@@ -82,6 +82,8 @@ def same(text):
     return text
 
 
+# What Exim says to who hangs up without QUIT.
+LOST_INPUT = b"421 mta.example lost input connection\r\n"
 # What Postfix, Exim, OpenSMTPD and sendmail say to RSET.
 TO_RSET = (b"250 2.0.0 Ok\r\n", b"250 Reset OK\r\n",
            b"250 2.0.0 Reset state\r\n")
@@ -151,8 +153,15 @@ class Outcome:
         so does what it says in between.
         """
         return collections.Counter(
-            reply for session in self.sessions for reply in session[2:]
+            reply for session in self.sessions
+            for reply in self.without_farewell(session)[2:]
             if not reply.startswith(b"221") and reply not in TO_RSET)
+
+    def without_farewell(self, session):
+        """A client that kept its connection for more mail may close it
+        without a QUIT; what it is told then depends on how many it kept."""
+        return session[:-1] if self.reuses and \
+            session[-1:] == (LOST_INPUT,) else session
 
     def edges(self):
         """The first two and the last reply of every session."""
