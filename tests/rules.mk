@@ -32,6 +32,14 @@ $(BUILD)/tests/bench/storm_sink: $(call OBJ,tests/bench/storm_sink.c \
 		tests/bench/storm_door.c tests/bench/storm_out.c)
 tests: $(BENCH_TOOLS)
 
+# Load generator and sink of the benchmarks.
+$(BUILD)/tests/bench/load: $(call OBJ,tests/bench/load.c \
+		tests/bench/load_client.c tests/bench/load_times.c)
+	$(LINK)
+$(BUILD)/tests/bench/load_sink: $(call OBJ,tests/bench/load_sink.c)
+	$(LINK)
+tests: $(BUILD)/tests/bench/load $(BUILD)/tests/bench/load_sink
+
 # What one decision costs: decision [RULES] [NETWORKS] [SECONDS].
 $(BUILD)/tests/bench/decision: $(call OBJ,tests/bench/decision.c) \
 		$(BUILD)/libtarryd.a $(BUILD)/libshaping.a

@@ -13,7 +13,7 @@ test='clang clang-format cppcheck curl faketime iproute2 libclang-rt-14-dev
 	libcmocka-dev libglib2.0-0 liblwip-dev mandoc nftables openssl p0f
 	nodejs perl procps python3 python3-pytest python3-scapy shellcheck
 	strace tcpdump util-linux valgrind'
-bench='haproxy nginx-light libnginx-mod-stream libnginx-mod-mail'
+bench='haproxy libnginx-mod-mail libnginx-mod-stream nginx'
 
 wanted=
 for set in "$@"; do
