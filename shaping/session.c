@@ -99,7 +99,8 @@ client_error(struct step *st)
 {
 	struct session *s = st->s;
 
-	if (s->reason == REASON_NONE && step_is_holding(st) && !s->has_quit) {
+	if (s->reason == REASON_NONE && step_is_holding(st) && !s->has_quit &&
+	    (st->leg == NULL || !relay_is_ending(st->leg))) {
 		s->counts.gave_up_ms = step_held_ms(st);
 		return step_end(st, REASON_GAVE_UP);
 	}
@@ -280,7 +281,7 @@ is_holding(const struct step *st)
 		return false;
 	if (is_before_greeting(s->phase))
 		return st->now < greet_due_ms(s);
-	if (upload_is_slowed(st))
+	if (upload_room(st) == 0)
 		return true;
 	return s->phase == PHASE_RELAY && st->leg != NULL &&
 	       st->leg->answered > 0;
@@ -346,7 +347,8 @@ phase_deadline(const struct step *st)
 		return step_earlier(step_earlier(s->dial_ms, budget_end(s)),
 				    teaser);
 	case PHASE_GATE:
-		return step_earlier(s->phase_ms, teaser);
+		return step_earlier(step_earlier(s->phase_ms, budget_end(s)),
+				    teaser);
 	case PHASE_DIAL:
 		return step_earlier(s->phase_ms + st->site->connect_timeout_ms,
 				    teaser);
@@ -504,10 +506,15 @@ spend_budget(struct step *st)
 
 	if (!s->is_holding || s->is_spent || st->now < budget_end(s))
 		return;
+	/* The gate's answer is to what was asked before. */
+	if (st->ev->kind == EVENT_GRANTED || st->ev->kind == EVENT_DENIED)
+		return;
 	account_hold(st);
 	s->is_spent = true;
 	if (s->phase == PHASE_GREET)
 		s->dial_ms = step_earlier(s->dial_ms, st->now);
+	if (s->phase == PHASE_GATE)
+		place_replan(st, &s->plan);
 	if (st->leg != NULL)
 		reply_hurry(st);
 }
@@ -528,6 +535,8 @@ session_step(const struct site *site, struct session *s, struct leg *leg,
 		queue_use_ring(leg);
 	note_bytes(&st);
 	spend_budget(&st);
+	if (handler == NULL)
+		s->reason = REASON_NONE; /* a hole is always told */
 	next = handler != NULL ? handler(&st) : step_end(&st, REASON_BUG);
 	if (ev->kind == EVENT_BYTES && ev->side == SIDE_CLIENT)
 		s->unused -= o->used;

@@ -178,7 +178,7 @@ greet_replan(struct step *st)
 	place_replan(st, &old);
 	if (s->phase == PHASE_GREET) {
 		teaser_start(st);
-		if (s->slot != PLACE_HELD)
+		if (s->counts.dials == 0)
 			s->dial_ms = greet_dial_ms(st);
 		return greet_wake(st);
 	}

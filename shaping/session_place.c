@@ -25,7 +25,8 @@ place_is_throttled(const struct session *s)
 bool
 place_may_delay(const struct session *s)
 {
-	return s->is_in_share && !s->is_spent && !s->plan.is_shadow;
+	return s->is_in_share && !s->is_spent && !s->client_fin &&
+	       !s->plan.is_shadow;
 }
 
 static bool
@@ -164,7 +165,7 @@ place_replan(struct step *st, const struct plan *old)
 		place_give_caps(st);
 		s->is_over_cap = false;
 		claim_caps(st, s->phase == PHASE_GREET &&
-				   s->slot == PLACE_NONE &&
+				   s->counts.dials == 0 &&
 				   greet_budget_ms(st) > st->now);
 	}
 	ask_again(st, old);

@@ -44,6 +44,7 @@ refuse(struct step *st, enum session_reason reason)
 
 	step_reason(st, reason);
 	step_leave_mta(st);
+	place_give_caps(st);
 	if (s->teaser_len == 0) {
 		next = say_unavailable(st);
 	} else {

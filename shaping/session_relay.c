@@ -185,16 +185,21 @@ close_up(struct step *st, enum session_reason reason)
 	return PHASE_CLOSING;
 }
 
+bool
+relay_is_ending(struct leg *leg)
+{
+	return is_pending(leg, SMTP_QUIT, 0) ||
+	       is_pending(leg, SMTP_DOT, MARK_LAST);
+}
+
 static enum session_phase
 client_fin(struct step *st)
 {
 	struct session *s = st->s;
-	struct leg *leg = st->leg;
 	enum session_phase next;
 
 	s->client_fin = true;
-	if (step_is_holding(st) && !is_pending(leg, SMTP_QUIT, 0) &&
-	    !is_pending(leg, SMTP_DOT, MARK_LAST)) {
+	if (step_is_holding(st) && !relay_is_ending(st->leg)) {
 		s->counts.gave_up_ms = step_held_ms(st);
 		step_reason(st, REASON_GAVE_UP);
 	}
@@ -235,9 +240,26 @@ relay_wake(struct step *st)
 }
 
 static uint32_t
-reply_delay(const struct session *s)
+reply_delay(const struct session *s, const struct plan *p, uint8_t marks)
 {
-	return place_may_delay(s) ? s->plan.reply_ms : 0;
+	if (p->is_shadow || !s->is_in_share || s->is_spent)
+		return 0;
+	return (marks & MARK_REFUSAL) != 0 ? p->error_ms : p->reply_ms;
+}
+
+/* Entry i is due that much earlier, those in front of it no later. */
+static void
+reply_lower(struct step *st, unsigned i, uint32_t less)
+{
+	struct pending *e = queue_entry(st->leg, i);
+	unsigned k;
+
+	e->time_ms = e->time_ms > st->now + less ? e->time_ms - less : st->now;
+	for (k = 0; k < i; k++) {
+		struct pending *f = queue_entry(st->leg, k);
+
+		f->time_ms = step_earlier(f->time_ms, e->time_ms);
+	}
 }
 
 /* What is held already gets the lower of two delays, at once. */
@@ -246,20 +268,18 @@ relay_replan(struct step *st)
 {
 	struct session *s = st->s;
 	struct plan old = s->plan;
-	uint32_t before = reply_delay(s);
-	uint32_t after;
 	enum session_phase next;
 	unsigned i;
 
 	s->plan = *st->ev->plan;
 	place_replan(st, &old);
-	after = reply_delay(s);
-	for (i = 0; i < st->leg->answered && after < before; i++) {
-		struct pending *e = queue_entry(st->leg, i);
-		uint32_t less = before - after;
+	for (i = 0; i < st->leg->answered; i++) {
+		const struct pending *e = queue_entry(st->leg, i);
+		uint32_t before = reply_delay(s, &old, e->marks);
+		uint32_t after = reply_delay(s, &s->plan, e->marks);
 
-		e->time_ms =
-		    e->time_ms > st->now + less ? e->time_ms - less : st->now;
+		if (after < before)
+			reply_lower(st, i, before - after);
 	}
 	next = reply_pump(st);
 	return next == PHASE_COUNT ? s->phase : next;

@@ -110,10 +110,10 @@ note_would(struct step *st, const struct pending *e, uint16_t code)
 	struct session *s = st->s;
 	uint32_t would = s->counts.would_ms;
 
-	if (!s->plan.is_shadow || s->is_spent ||
-	    st->leg->count > st->leg->answered + 1u)
+	if (!s->plan.is_shadow || s->is_spent)
 		return;
-	would += plan_due_ms(st, e, code) - st->now;
+	if (st->leg->count == st->leg->answered + 1u)
+		would += plan_due_ms(st, e, code) - st->now;
 	if (e->verb == SMTP_DOT || (e->marks & MARK_LAST) != 0)
 		would += upload_would_ms(st);
 	s->counts.would_ms = step_earlier(would, s->plan.session_cap_ms);
@@ -326,6 +326,7 @@ let_go(struct step *st, const struct pending *e)
 	if ((e->marks & MARK_TLS) == 0)
 		return PHASE_COUNT;
 	s->is_opaque = true;
+	s->segments_count = 0;
 	st->leg->client.mode = SMTP_OPAQUE;
 	return PHASE_BLIND;
 }
@@ -514,8 +515,7 @@ reply_bytes(struct step *st)
 		}
 		/* Lost or refused: what else is there goes the same way. */
 		st->o->used = (uint32_t)st->ev->len;
-		if (st->leg == NULL ||
-		    (st->o->hang_up && !st->leg->greeting_done))
+		if (st->leg == NULL || st->o->hang_up)
 			return next;
 		st->leg->partial += (uint32_t)(st->ev->len - used);
 		if (next != PHASE_REFUSED)

@@ -178,6 +178,9 @@ bool relay_is_waiting(const struct step *st);
 /* Nothing can be followed any more: lets all go. Returns PHASE_BLIND. */
 enum session_phase relay_lost(struct step *st);
 
+/* True while QUIT or the end of a message waits for its answer to be out. */
+bool relay_is_ending(struct leg *leg);
+
 /* session_queue.c */
 
 /* The entry i of the commands that wait, 0 the oldest. */

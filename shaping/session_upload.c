@@ -111,8 +111,10 @@ void
 upload_begin(struct step *st)
 {
 	/* A chunk goes on where the one before it has paid. */
-	if (st->s->plan.is_shadow || st->s->paid_ms > st->now)
-		st->s->paid_ms = st->now;
+	struct session *s = st->s;
+
+	if (!s->plan.is_shadow ? s->paid_ms > st->now : s->paid_ms < st->now)
+		s->paid_ms = st->now;
 	st->s->upload_ms = 0;
 }
 

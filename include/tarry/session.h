@@ -62,7 +62,7 @@ enum client_address {
  * in the leg itself, and in the ring that the shell lends it. */
 #define SESSION_REPLIES_FEW 8
 #define SESSION_REPLIES_CAP 64
-#define SESSION_SAY_CAP 600
+#define SESSION_SAY_CAP 900
 #define SESSION_NAME_CAP 255
 
 /* The other fixed times of the design, sections 2 and 5. */

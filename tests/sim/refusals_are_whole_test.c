@@ -210,6 +210,75 @@ a_client_that_has_shut_is_not_waited_for(void **state)
 	scene_ended(REASON_MTA_UNREACHABLE);
 }
 
+/* The refusal was there: nothing of the MTA is kept for a farewell. */
+static void
+a_refusal_frees_the_mta(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.greet_ms = 1000, .teaser = true});
+	scene_connect();
+	scene_mta("554 5.7.1 not you\r\n");
+	assert_int_equal(scene.returns, 0);
+	scene_client("EHLO a\r\n");
+	assert_int_equal(scene.returns, 1);
+	assert_null(scene.leg);
+}
+
+/* Who lingers is read until it closes: unread bytes would reset it. */
+static void
+after_many_early_segments_reading_goes_on(void **state)
+{
+	int i;
+
+	(void)state;
+	scene_open((struct plan){.greet_ms = 5000});
+	for (i = 0; i < SESSION_SEGMENTS_CAP; i++)
+		scene_client("x");
+	assert_false(scene.o.read[SIDE_CLIENT]);
+	world_event(&scene, EVENT_GIVE_WAY, SIDE_CLIENT, NULL);
+	scene_client_got(OWN_421);
+	assert_true(scene.o.read[SIDE_CLIENT]);
+}
+
+static void
+who_is_being_dialled_for_does_not_give_way(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.class_id = PLAN_CLASS_PASS});
+	world_event(&scene, EVENT_GRANTED, SIDE_MTA, NULL);
+	world_event(&scene, EVENT_GIVE_WAY, SIDE_CLIENT, NULL);
+	scene_client_got("");
+	assert_int_equal(scene.s.phase, PHASE_DIAL);
+}
+
+/* Behind a teaser as well as without: see ends_in_order_test.c. */
+static void
+a_client_that_has_shut_gets_all_at_once(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.greet_ms = 1000, .teaser = true});
+	scene_connect();
+	world_shuts(&scene, SIDE_CLIENT);
+	scene_until(20001);
+	scene_client_got(TEASER OWN_220 OWN_421);
+	assert_true(scene.has_ended);
+}
+
+/* Its bytes are kept for the MTA, which may take its time to greet. */
+static void
+kept_bytes_are_worth_a_longer_wait(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.greet_ms = 0});
+	scene_client("QUIT\r\n");
+	world_shuts(&scene, SIDE_CLIENT);
+	scene_connect();
+	scene_until(60000);
+	scene_mta("220 late\r\n");
+	scene_client_got("220 late\r\n");
+	scene_mta_got("QUIT\r\n");
+}
+
 SCENES(cmocka_unit_test(held_while_the_mta_is_down),
        cmocka_unit_test(mta_down_for_good),
        cmocka_unit_test(teaser_then_nobody), cmocka_unit_test(teaser_then_554),
@@ -222,4 +291,9 @@ SCENES(cmocka_unit_test(held_while_the_mta_is_down),
        cmocka_unit_test(an_early_client_gets_the_refusal_at_once),
        cmocka_unit_test(only_220_ends_a_teaser),
        cmocka_unit_test(a_dial_without_an_answer_is_given_up),
-       cmocka_unit_test(a_client_that_has_shut_is_not_waited_for))
+       cmocka_unit_test(a_client_that_has_shut_is_not_waited_for),
+       cmocka_unit_test(a_refusal_frees_the_mta),
+       cmocka_unit_test(after_many_early_segments_reading_goes_on),
+       cmocka_unit_test(who_is_being_dialled_for_does_not_give_way),
+       cmocka_unit_test(a_client_that_has_shut_gets_all_at_once),
+       cmocka_unit_test(kept_bytes_are_worth_a_longer_wait))

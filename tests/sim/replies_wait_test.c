@@ -253,6 +253,40 @@ any_3xx_opens_the_payload(void **state)
 	assert_int_equal(scene.leg->count, 0);
 }
 
+/* The first of the replies that end a message waits for none in front. */
+static void
+prdr_brings_what_is_held(void **state)
+{
+	(void)state;
+	open_relay(slow);
+	scene_client("MAIL FROM:<a> PRDR\r\nRCPT TO:<b>\r\n"
+		     "BDAT 1 LAST\r\nx");
+	scene_mta("250 a\r\n250 b\r\n");
+	scene_client_got("");
+	scene_mta("353 each\r\n");
+	scene_client_got("250 a\r\n250 b\r\n353 each\r\n");
+}
+
+/* What need not wait when it is whole does not wait in half either. */
+static void
+half_a_reply_passes_if_the_whole_may(void **state)
+{
+	(void)state;
+	open_relay(slow);
+	scene_client("MAIL FROM:<>\r\nRCPT TO:<b>\r\nRCPT TO:<c>\r\n");
+	scene_mta("250 a\r\n250 b\r\n250-c\r\n");
+	scene_until(5000);
+	scene_client_got("250 a\r\n250 b\r\n250-c\r\n");
+	scene_open((struct plan){.reply_ms = 3000});
+	scene_until(20000);
+	world_event(&scene, EVENT_GRANTED, SIDE_CLIENT, NULL);
+	world_event(&scene, EVENT_MTA_CONNECTED, SIDE_MTA, NULL);
+	scene_mta("220 real\r\n");
+	scene_client("EHLO a\r\n");
+	scene_mta("250-a\r\n");
+	scene_client_got("220 real\r\n250-a\r\n");
+}
+
 SCENES(cmocka_unit_test(a_reply_waits),
        cmocka_unit_test(the_mtas_own_time_counts),
        cmocka_unit_test(patience_ends_it),
@@ -267,4 +301,6 @@ SCENES(cmocka_unit_test(a_reply_waits),
        cmocka_unit_test(prdr_is_followed),
        cmocka_unit_test(what_is_too_long_to_hold_goes),
        cmocka_unit_test(a_lower_plan_acts_at_once),
-       cmocka_unit_test(any_3xx_opens_the_payload))
+       cmocka_unit_test(any_3xx_opens_the_payload),
+       cmocka_unit_test(prdr_brings_what_is_held),
+       cmocka_unit_test(half_a_reply_passes_if_the_whole_may))

@@ -71,6 +71,8 @@ governor(void **state)
 	     0, 0},
 	    {"drip with the greet", 15000, 0, 0, 15000, 5000, 120000, 9000,
 	     5000, 0, 0, 5000},
+	    {"drip with replies alone", 0, 5000, 9000, 6000, 20000, 120000,
+	     9000, 0, 5000, 9000, 6000},
 	    {"drip without delay", 0, 0, 0, 5000, 20000, 120000, 9000, 0, 0, 0,
 	     0},
 	    {"a day", 86400000, 86400000, 86400000, 86400000, 20000, 120000,
@@ -291,6 +293,24 @@ class_and_rank(void **state)
 }
 
 static void
+caps_are_no_smaller_for_being_large(void **state)
+{
+	const struct policy_class class = {.caps = {65536, UINT32_MAX, 65535}};
+	const struct policy_rule rule = {.class_index = 0};
+	const struct policy policy = {.classes = &class,
+				      .classes_count = 1,
+				      .rules = &rule,
+				      .rules_count = 1};
+	const struct evidence e = known_client();
+	const struct plan plan = plan_make(&policy, &e, NULL, NULL);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < PLAN_CAPS; i++)
+		assert_int_equal(plan.caps[i], UINT16_MAX);
+}
+
+static void
 no_upload_below_the_least_rate(void **state)
 {
 	struct policy_class class = {.greet_ms = 1};
@@ -425,6 +445,7 @@ main(void)
 	    cmocka_unit_test(points_of_absent_facts),
 	    cmocka_unit_test(rules_in_shadow),
 	    cmocka_unit_test(class_and_rank),
+	    cmocka_unit_test(caps_are_no_smaller_for_being_large),
 	    cmocka_unit_test(no_upload_below_the_least_rate),
 	    cmocka_unit_test(stress_takes_away),
 	    cmocka_unit_test(trace_is_bounded),
