@@ -3,7 +3,9 @@
  */
 #include "proxy/relay/leg.h"
 
+#include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "proxy/relay/worker_state.h"
 
@@ -130,6 +132,28 @@ take_seat(struct conn *c)
 	return seat;
 }
 
+/*
+ * A PROXY header goes out as soon as the handshake is over. Then the last ACK
+ * of that need not go alone: without quick ACKs the kernel waits for data.
+ */
+static void
+open_handle(struct worker *w, struct leg_seat *seat)
+{
+	static const int off = 0;
+	uv_os_fd_t fd;
+
+	if (w->site.client_address == CLIENT_ADDRESS_NONE ||
+	    uv_tcp_init_ex(&w->loop, &seat->tcp, w->mta_address.ss_family) !=
+		0) {
+		/* Without a socket this only sets fields. */
+		(void)uv_tcp_init(&w->loop, &seat->tcp);
+	} else if (uv_fileno((uv_handle_t *)&seat->tcp, &fd) == 0) {
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &off,
+				 sizeof(off));
+	}
+	(void)uv_tcp_nodelay(&seat->tcp, 1);
+}
+
 void
 leg_dial(struct conn *c)
 {
@@ -144,9 +168,7 @@ leg_dial(struct conn *c)
 		return;
 	}
 	c->leg = seat;
-	/* Without a socket both only set fields. */
-	(void)uv_tcp_init(&w->loop, &seat->tcp);
-	(void)uv_tcp_nodelay(&seat->tcp, 1);
+	open_handle(w, seat);
 	metrics_add(w->options.metrics, METRIC_MTA_DIALS, 1);
 	error = uv_tcp_connect(&seat->is.request, &seat->tcp,
 			       (const struct sockaddr *)&w->mta_address,

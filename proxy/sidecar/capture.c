@@ -239,6 +239,19 @@ know_link(struct capture *c, const char *what)
 	return -EPROTONOSUPPORT;
 }
 
+/*
+ * What we would drop anyway need not be copied first: every packet that the
+ * machine sends pays for that. An older kernel cannot, and does.
+ */
+static void
+ignore_outgoing(pcap_t *pcap)
+{
+	static const int on = 1;
+
+	(void)setsockopt(pcap_fileno(pcap), SOL_PACKET, PACKET_IGNORE_OUTGOING,
+			 &on, sizeof(on));
+}
+
 static int
 open_live(struct capture *c, const char *interface)
 {
@@ -271,6 +284,7 @@ open_live(struct capture *c, const char *interface)
 		return said_pcap(c->pcap, "direction", interface);
 	if (pcap_setnonblock(c->pcap, 1, text) != 0)
 		return said_pcap(c->pcap, "non-blocking", interface);
+	ignore_outgoing(c->pcap);
 	return 0;
 }
 

@@ -1,4 +1,5 @@
-/* What the design says and the machine does not do yet: each is red. */
+/* Plans, places and ends that come at an odd moment: each scene once went
+ * wrong. */
 #include <string.h>
 
 #include "tests/sim/scenario.h"
