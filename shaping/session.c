@@ -281,10 +281,21 @@ is_holding(const struct step *st)
 		return false;
 	if (is_before_greeting(s->phase))
 		return st->now < greet_due_ms(s);
-	if (upload_room(st) == 0)
+	if (st->now < upload_hold_end(st))
 		return true;
 	return s->phase == PHASE_RELAY && st->leg != NULL &&
 	       st->leg->answered > 0;
+}
+
+/* When what is held now ends by itself. */
+static uint32_t
+hold_end(const struct step *st)
+{
+	if (is_before_greeting(st->s->phase))
+		return greet_due_ms(st->s);
+	if (st->leg != NULL && st->leg->answered > 0)
+		return UINT32_MAX;
+	return upload_is_slowed(st) ? upload_hold_end(st) : UINT32_MAX;
 }
 
 static void
@@ -300,8 +311,7 @@ account_hold(struct step *st)
 	if (holding && !s->is_holding)
 		s->hold_ms = st->now;
 	s->is_holding = holding;
-	s->hold_end_ms =
-	    is_before_greeting(s->phase) ? greet_due_ms(s) : UINT32_MAX;
+	s->hold_end_ms = hold_end(st);
 }
 
 /* When the session's delay budget ends, if what is held stays held. */

@@ -138,6 +138,12 @@ bool upload_is_slowed(const struct step *st);
 /* Bytes of payload that may pass now; SIZE_MAX: all. */
 size_t upload_room(const struct step *st);
 
+/*
+ * Up to when the upload counts as held: as long as bytes wait, and for the
+ * seconds that the kernel may need to open its window again. 0: it does not.
+ */
+uint32_t upload_hold_end(const struct step *st);
+
 /* n bytes of payload have passed. */
 void upload_spend(struct step *st, size_t n);
 

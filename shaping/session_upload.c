@@ -16,6 +16,7 @@
 #define WINDOW_MS 250u
 #define PIECE_LEAST 512u
 #define MS_PER_S 1000u
+#define SAVED_MS 4000u
 
 /* A window is as long as the smallest piece takes, at least WINDOW_MS. */
 static uint32_t
@@ -65,15 +66,21 @@ upload_is_slowed(const struct step *st)
 	       is_payload(st) && st->now < slow_end(s);
 }
 
-/* What is paid up to this long ago is forgotten: a late wake costs the client
- * nothing, and more than that is not saved. */
+/*
+ * Time in which nothing came is not saved, but for what the kernel needs: it
+ * opens a small window in large steps, seconds apart at the lowest rates, and
+ * the rate is to hold over those (P4: never slower than 1 KiB/s).
+ */
 static uint32_t
 paid(const struct step *st)
 {
 	const struct session *s = st->s;
 	uint32_t saved = 2 * window_ms(&s->plan);
-	uint32_t least = st->now > saved ? st->now - saved : 0;
+	uint32_t least;
 
+	if (s->upload_ms != 0 && saved < SAVED_MS)
+		saved = SAVED_MS;
+	least = st->now > saved ? st->now - saved : 0;
 	return s->paid_ms > least ? s->paid_ms : least;
 }
 
@@ -94,17 +101,29 @@ upload_room(const struct step *st)
 	return room >= PIECE_LEAST / 4 ? (size_t)room : 0;
 }
 
+uint32_t
+upload_hold_end(const struct step *st)
+{
+	const struct session *s = st->s;
+
+	if (!upload_is_slowed(st) || (s->upload_ms == 0 && s->unused == 0))
+		return 0;
+	if (upload_room(st) == 0)
+		return UINT32_MAX;
+	return s->last_byte_ms + SAVED_MS;
+}
+
 void
 upload_spend(struct step *st, size_t n)
 {
 	struct session *s = st->s;
 
-	if (s->upload_ms == 0)
-		s->upload_ms = st->now > 0 ? st->now : 1;
 	if (upload_is_slowed(st))
 		s->paid_ms = paid(st) + cost_ms(&s->plan, n);
 	else if (s->plan.is_shadow && s->plan.data_rate > 0)
 		s->paid_ms += cost_ms(&s->plan, n);
+	if (s->upload_ms == 0)
+		s->upload_ms = st->now > 0 ? st->now : 1;
 }
 
 void
