@@ -36,14 +36,14 @@ class Size:
     """How much of everything: for figures, or to see that all works."""
 
     def __init__(self, quick):
-        self.rounds = 3 if quick else 10
+        self.rounds = 3 if quick else 6
         self.sessions = 2000 if quick else 10000
         self.messages = 16 if quick else 40
         self.traced = 500 if quick else 2000
         self.greeted = 4000 if quick else 10000
         self.held = 3000 if quick else 8000
         self.held_rounds = 1 if quick else 3
-        self.flat_rounds = 3 if quick else 8
+        self.flat_rounds = 3 if quick else 6
         self.flat_sessions = 2000 if quick else 8000
         self.dripping = 12000 if quick else 100000
         self.drip_window_s = 3 if quick else 10
