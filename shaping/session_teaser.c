@@ -31,7 +31,20 @@ own_greeting(const struct site *site, char mark, char *out)
 	return at + sizeof(ESMTP) - 1;
 }
 
-/* With a drip the teaser is spread over the time before the greeting's own. */
+/* A moment of the session's own within `ms`: any will do, if they differ. */
+static uint32_t
+own_moment(const struct session *s, uint32_t ms)
+{
+	uint16_t part = (uint16_t)(s->client.port * 40503u); /* Knuth's 6.4 */
+
+	return (uint32_t)((uint64_t)ms * part >> 16);
+}
+
+/*
+ * With a drip the teaser is spread over the time before the greeting's own.
+ * With so many held that it goes in one piece, those who came together do not
+ * get theirs together.
+ */
 static struct pace
 teaser_pace(const struct step *st)
 {
@@ -40,6 +53,8 @@ teaser_pace(const struct step *st)
 
 	if (s->plan.drip_ms > 0)
 		p.due_ms = minus(greet_due_ms(s), greet_drip_ms(s));
+	if (p.due_ms / 2 < p.gap_ms)
+		p.due_ms = own_moment(s, p.due_ms);
 	return p;
 }
 

@@ -8,6 +8,8 @@
 #define US_PER_MS 1000
 /* Later than any turn is under load. */
 #define OVERSLEPT_MS 2000
+#define MANY_HELD 4000
+#define BUNDLE_MS (4 * WHEEL_TICK_MS)
 /* Who was held as long as this besides is let go. */
 #define RELEASE_MS 5000
 
@@ -70,12 +72,19 @@ on_timer(uv_timer_t *timer)
 		worker_arm(w, next);
 }
 
+/* With many held, deadlines come in bundles: a wake costs more than a piece. */
+static uint64_t
+grain_ms(const struct worker *w)
+{
+	return w->held < MANY_HELD ? WHEEL_TICK_MS : BUNDLE_MS;
+}
+
 void
 worker_arm(struct worker *w, uint64_t deadline_ms)
 {
 	uint64_t now_ms = worker_now(w);
-	uint64_t at =
-	    (deadline_ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS * WHEEL_TICK_MS;
+	uint64_t grain = grain_ms(w);
+	uint64_t at = (deadline_ms + grain - 1) / grain * grain;
 
 	if (at >= w->timer_ms)
 		return;
