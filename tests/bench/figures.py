@@ -130,7 +130,7 @@ def main():
           f"| system calls a session of 13 messages | {calls:.1f} | 46 | 42 "
           "| `make figures` |\n"
           "| user-space bytes a session held before the MTA is dialled | "
-          f"{held:.0f} | 1024 | 2478 | `make figures` |")
+          f"{held:.0f} | 768 | 2478 | `make figures` |")
     print(f"\nOf the calls, {lines} log lines for {SESSIONS} sessions "
           "included: " + ", ".join(
               f"{name} {count:.2f}" for name, count in

@@ -13,7 +13,7 @@
 #define CHUNK_LEN 65536
 #define END_LEN 3 /* the dot's line */
 
-static const char *const lines[LOAD_DONE] = {
+static const char *const lines[LOAD_DONE + 1] = {
     [LOAD_EHLO] = "EHLO client.example\r\n",
     [LOAD_MAIL] = "MAIL FROM:<a@client.example>\r\n",
     [LOAD_RCPT] = "RCPT TO:<b@sink.example>\r\n",

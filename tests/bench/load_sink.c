@@ -128,7 +128,8 @@ on_line(int fd)
 	say(fd, reply);
 	if (reply[0] == '3') {
 		p->state = STATE_BODY;
-		memset(p->tail, 0, sizeof p->tail);
+		/* As behind the end of a line: a message may be empty. */
+		memcpy(p->tail, "...\r\n", TAIL_LEN);
 	}
 	if (memcmp(p->head, "QUIT", 4) != 0)
 		return true;

@@ -43,8 +43,9 @@ def receive_bytes(namespace):
 
 def stalled(where, build, size, tell):
     """Bytes of kernel memory a client."""
+    # Where slots are scarce uploads are not slowed.
     tarry = Tarry(where, build, sidecar=False, listen=SERVER, classes=CLASSES,
-                  rules=RULES, sessions=9000, slots=2 * size.stalled)
+                  rules=RULES, sessions=9000, slots=9 * size.stalled)
     client = Namespace()
     try:
         join(tarry.rig.namespace, client)
@@ -57,11 +58,14 @@ def stalled(where, build, size, tell):
                 held.wait(size.stalled)
                 window(SETTLE_S)
                 each = receive_bytes(tarry.rig.namespace)
+                done = tarry.rig.sums()["messages"]
             finally:
                 held.kill()
     finally:
         client.delete()
     if len(each) != size.stalled:
         raise BenchError(f"{len(each)} of {size.stalled} clients are left")
+    if done > 0:
+        raise BenchError(f"{done} of {size.stalled} clients were not slowed")
     tell(f"{size.stalled} clients")
     return sum(each) / len(each)

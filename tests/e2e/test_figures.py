@@ -10,7 +10,7 @@ sys.path.insert(0, str(TOP / "tests/bench"))
 import figures  # noqa: E402
 
 CALLS_MAX = 46
-HELD_BYTES_MAX = 1024
+HELD_BYTES_MAX = 768
 
 pytestmark = pytest.mark.skipif(
     bool(WRAP), reason="figures of another program than tarryd alone")
