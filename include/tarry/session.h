@@ -60,7 +60,7 @@ enum client_address {
 #define SESSION_HELD_CAP 8192
 /* Commands sent to the MTA and not yet answered towards the client: so many
  * in the leg itself, and in the ring that the shell lends it. */
-#define SESSION_REPLIES_FEW 8
+#define SESSION_REPLIES_FEW 6
 #define SESSION_REPLIES_CAP 64
 #define SESSION_SAY_CAP 900
 #define SESSION_NAME_CAP 255

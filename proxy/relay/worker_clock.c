@@ -9,7 +9,7 @@
 /* Later than any turn is under load. */
 #define OVERSLEPT_MS 2000
 #define MANY_HELD 4000
-#define BUNDLE_MS (4 * WHEEL_TICK_MS)
+#define BUNDLE_MS (8 * WHEEL_TICK_MS)
 /* Who was held as long as this besides is let go. */
 #define RELEASE_MS 5000
 
