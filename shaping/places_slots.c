@@ -9,9 +9,9 @@
 
 #define STRESS_ON_PERCENT 90u
 #define STRESS_OFF_PERCENT 70u
-/* Parts of the share that are left to better ranks. */
-#define KEPT_MOST 3u
-#define KEPT_OF 4u
+/* Eighths of the share that are left to better ranks. */
+#define LEFT_MOST 4u
+#define LEFT_BY_LAST 6u
 
 static void
 note_stress(struct places_slots *s)
@@ -26,16 +26,25 @@ note_stress(struct places_slots *s)
 
 /*
  * A worse class never has all of the share: each rank behind the best leaves
- * a quarter of it to those before, up to three. So a flood in one class does
- * not shut out the better ones.
+ * an eighth of it to those before, up to a half; the last rank, of those who
+ * are beyond a full cap, leaves more. So a flood in one class does not shut
+ * out the better ones.
  */
+static uint32_t
+eighths_left(uint32_t rank)
+{
+	if (rank == PLAN_RANKS - 1)
+		return LEFT_BY_LAST;
+	if (rank <= 1)
+		return 0;
+	return rank - 1 < LEFT_MOST ? rank - 1 : LEFT_MOST;
+}
+
 static bool
 share_has_room(const struct places_slots *s, uint32_t rank)
 {
-	uint32_t behind = rank > 1 ? rank - 1 : 0;
-	uint64_t left = behind < KEPT_MOST ? behind : KEPT_MOST;
+	uint64_t left = (uint64_t)s->share * eighths_left(rank) / 8;
 
-	left = left * s->share / KEPT_OF;
 	return s->shared + left < s->share;
 }
 

@@ -195,16 +195,16 @@ slots_used(const struct model *m, bool only_shared)
 	return used;
 }
 
-/* Each rank behind the first leaves a quarter of the share to those before it,
- * but never more than three. */
+/* Each rank behind the first leaves an eighth of the share to those before it,
+ * but never more than half; the very last leaves three quarters. */
 static bool
 share_has_room(const struct model *m, uint32_t rank)
 {
-	uint32_t quarters = rank == 0 ? 0 : rank - 1;
+	uint32_t eighths = rank == 0 ? 0 : rank - 1;
 
-	if (quarters > 3)
-		quarters = 3;
-	return slots_used(m, true) < m->share - quarters * m->share / 4;
+	if (eighths > 4)
+		eighths = rank == 63 ? 6 : 4;
+	return slots_used(m, true) < m->share - eighths * m->share / 8;
 }
 
 static bool

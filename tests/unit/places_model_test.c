@@ -171,7 +171,7 @@ step_claim_caps(struct model *m, unsigned i)
 static void
 step_claim_slot(struct model *m, unsigned i)
 {
-	static const uint32_t ranks[RANKS] = {0, 1, 2, 3, 5, 31, 62};
+	static const uint32_t ranks[RANKS] = {0, 1, 2, 3, 5, 31, 63};
 	static const enum slot_wish wishes[] = {SLOT_ANY,     SLOT_ANY,
 						SLOT_SHARE,   SLOT_SHARE,
 						SLOT_RESERVE, SLOT_INTO_SHARE};
