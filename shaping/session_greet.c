@@ -79,8 +79,7 @@ dial_again(struct step *st)
 		return step_end(st, REASON_CLIENT_CLOSED);
 	if (st->now >= last)
 		return refuse(st, REASON_MTA_UNREACHABLE);
-	/* Others may try it meanwhile. */
-	step_leave_mta(st);
+	st->o->hang_up = st->leg != NULL;
 	s->dial_ms = step_earlier(at, last);
 	return PHASE_GREET;
 }

@@ -301,7 +301,7 @@ between_two_dials_caps_are_only_tried(void **state)
 	world_event(&scene, EVENT_REPLAN, SIDE_CLIENT, &full_capped);
 	assert_false(scene.wants_caps);
 	scene_until(1000);
-	assert_int_equal(scene.claims, 2);
+	assert_int_equal(scene.dials, 2);
 }
 
 static void
