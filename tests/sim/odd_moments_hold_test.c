@@ -315,9 +315,9 @@ another_plan_does_not_hurry_the_next_dial(void **state)
 	scene_until(500);
 	world_event(&scene, EVENT_REPLAN, SIDE_CLIENT, &plain);
 	scene_until(999);
-	assert_int_equal(scene.claims, 1);
+	assert_int_equal(scene.dials, 1);
 	scene_until(1000);
-	assert_int_equal(scene.claims, 2);
+	assert_int_equal(scene.dials, 2);
 }
 
 SCENES(cmocka_unit_test(a_lower_error_delay_acts_at_once),
