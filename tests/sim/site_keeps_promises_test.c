@@ -271,8 +271,8 @@ hand_out_grants(void)
 
 	while ((w = places_next_granted(site.places, 0, &grant)) != NULL) {
 		struct client *c =
-		    (struct client *)((char *)w -
-				      offsetof(struct client, place));
+		    (struct client *)(void *)((char *)w -
+					      offsetof(struct client, place));
 
 		if (grant == PLACES_GRANT_CAPS) {
 			c->has_caps = true;
