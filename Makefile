@@ -3,9 +3,10 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
-PKGS_tarryd := libuv inih libmicrohttpd libxxhash libcap-ng
+PKGS_tarryd := libuv inih libmicrohttpd libxxhash libcap-ng jansson
 PKGS_tarry-sidecar := libuv libpcap libxxhash libcap-ng
 PKGS_tarry-sink := libuv
+PKGS_tarryctl := jansson
 PKG = $(shell pkg-config $(1) $(2) 2>/dev/null)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion \
@@ -37,13 +38,14 @@ CPPFLAGS += -DTARRY_VERSION='"$(VERSION)"'
 # Rooms. A main() lives in NAME_main.c or in its own room's main.c.
 SHAPING := $(wildcard shaping/*.c)
 MAINS := proxy/daemon/tarryd_main.c proxy/sidecar/tarry_sidecar_main.c \
-	proxy/sink/tarry_sink_main.c
+	proxy/sink/tarry_sink_main.c proxy/ctl/tarryctl_main.c
 PROXY := $(filter-out $(MAINS),$(wildcard proxy/*/*.c))
 SIDECAR := $(filter proxy/sidecar/%,$(PROXY))
-TARRYD := $(filter-out $(SIDECAR) proxy/sink/%,$(PROXY))
+CTL := $(filter proxy/ctl/%,$(PROXY))
+TARRYD := $(filter-out $(SIDECAR) $(CTL) proxy/sink/%,$(PROXY))
 OBJ = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
-PROGRAMS := tarryd tarry-sidecar tarry-sink
+PROGRAMS := tarryd tarryctl tarry-sidecar tarry-sink
 all: $(PROGRAMS:%=$(BUILD)/%)
 
 # A row of a test's table names only what it is about.
@@ -57,6 +59,8 @@ $(BUILD)/libshaping.a: $(call OBJ,$(SHAPING))
 $(BUILD)/libtarryd.a: $(call OBJ,$(TARRYD))
 	@rm -f $@; $(AR) rcs $@ $^
 $(BUILD)/libsidecar.a: $(call OBJ,$(SIDECAR))
+	@rm -f $@; $(AR) rcs $@ $^
+$(BUILD)/libctl.a: $(call OBJ,$(CTL))
 	@rm -f $@; $(AR) rcs $@ $^
 
 # config/tarry.ini is compiled in: it is what tarryd runs on with no file.
@@ -72,6 +76,9 @@ $(BUILD)/tarryd: $(call OBJ,proxy/daemon/tarryd_main.c) $(BUILD)/libtarryd.a \
 $(BUILD)/tarry-sidecar: $(call OBJ,proxy/sidecar/tarry_sidecar_main.c) \
 		$(BUILD)/libsidecar.a $(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,$(PKGS_tarry-sidecar))
+$(BUILD)/tarryctl: $(call OBJ,proxy/ctl/tarryctl_main.c) $(BUILD)/libctl.a \
+		$(BUILD)/libshaping.a
+	$(LINK) $(call PKG,--libs,$(PKGS_tarryctl))
 $(BUILD)/tarry-sink: $(call OBJ,$(wildcard proxy/sink/*.c)) $(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,$(PKGS_tarry-sink))
 

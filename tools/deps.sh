@@ -7,7 +7,8 @@
 set -eu
 
 build='make gcc libc6-dev pkg-config xxd libuv1-dev libinih-dev
-	libmicrohttpd-dev libxxhash-dev libcap-ng-dev libpcap-dev'
+	libmicrohttpd-dev libjansson-dev libxxhash-dev libcap-ng-dev
+	libpcap-dev'
 run='swaks'
 test='clang clang-format cppcheck curl faketime iproute2 libclang-rt-14-dev
 	libcmocka-dev libglib2.0-0 liblwip-dev mandoc nftables openssl p0f

@@ -178,13 +178,21 @@ def key_table(build):
 
 
 def help_page(build):
-    """tarryd(8) and --help name the same options."""
-    text = (TOP / "proxy/daemon/options.c").read_text()
-    options = set(re.findall(r'\{OPTION_\w+, "([\w-]+)"', text))
-    page = (TOP / "docs/tarryd.8").read_text()
-    shown = set(re.findall(r"Fl -([a-z-]+)", page.replace("\\-", "-")))
-    return [f"{option}: only in one of the two"
-            for option in sorted(options ^ shown)]
+    """The manual pages name the options and verbs that --help does."""
+    wrong = []
+    for source, page, row, shown in (
+            ("daemon/options.c", "tarryd.8", r'\{OPTION_\w+, "([\w-]+)"',
+             r"Fl -([a-z-]+)"),
+            ("ctl/command_line.c", "tarryctl.8",
+             r"^\t\{(?:'\w'|OPTION_\w+), \"([\w-]+)\"", r"Fl -([a-z-]+)"),
+            ("ctl/verbs.c", "tarryctl.8", r'^\t\{"([\w-]+)"',
+             r"^\.It Ic ([a-z-]+)")):
+        text = (TOP / "proxy" / source).read_text()
+        names = set(re.findall(row, text, re.M))
+        text = (TOP / "docs" / page).read_text().replace("\\-", "-")
+        wrong += [f"{page}: {name}: only in one of the two" for name in
+                  sorted(names ^ set(re.findall(shown, text, re.M)))]
+    return wrong
 
 
 def clang_build(build):

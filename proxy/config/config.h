@@ -80,7 +80,8 @@ struct config {
 	size_t listeners_count;
 	struct config_mta mta;
 	struct config_syn syn;
-	struct addr http_address; /* with port; family 0: none */
+	struct addr http_address;   /* with port; family 0: none */
+	const char *control_socket; /* path; "": none */
 	struct config_log log;
 	struct config_journal journal;
 

@@ -42,9 +42,11 @@ static void
 on_signal(uv_signal_t *signal, int number)
 {
 	struct control *c = signal->data;
+	struct report report = {0};
 
 	if (number == SIGHUP) {
-		control_reload(c);
+		(void)control_reload(c, &report);
+		report_free(&report);
 		return;
 	}
 	if (c->state == CONTROL_RUNS) {
@@ -99,7 +101,8 @@ open_loop(struct control *c)
 	c->notice_wake.data = c;
 	uv_timer_init(&c->loop, &c->tick);
 	c->tick.data = c;
-	c->tick_due_ms = uv_now(&c->loop) + CONTROL_TICK_MS;
+	c->start_ms = uv_now(&c->loop);
+	c->tick_due_ms = c->start_ms + CONTROL_TICK_MS;
 	for (size_t i = 0; i < CONTROL_SIGNALS && rc == 0; i++) {
 		uv_signal_init(&c->loop, &c->signals[i]);
 		c->signals[i].data = c;
@@ -124,6 +127,7 @@ stop(struct control *c)
 		worker_free(c->workers[i]);
 	c->workers_count = 0; /* the tick runs once more */
 	mta_probe_stop(c->probe);
+	control_socket_stop(c->socket);
 	http_stop(c->http);
 	syn_map_close(c->syn_map);
 	uv_run(&c->loop, UV_RUN_NOWAIT); /* their close callbacks */

@@ -7,7 +7,7 @@
 #define CUT_MS 3000u
 
 void
-control_drain(struct control *c, const char *signal)
+control_drain(struct control *c, const char *cause)
 {
 	c->state = CONTROL_DRAINS;
 	c->state_ends_ms =
@@ -15,8 +15,7 @@ control_drain(struct control *c, const char *signal)
 	log_say(LOG_LEVEL_INFO,
 		"%s: no new clients, all delays end; waiting up to %us for "
 		"sessions to end, a second signal exits now",
-		signal,
-		(unsigned)(c->settings.config->drain_timeout_ms / 1000));
+		cause, (unsigned)(c->settings.config->drain_timeout_ms / 1000));
 	for (uint32_t i = 0; i < c->workers_count; i++)
 		worker_drain(c->workers[i]);
 }

@@ -131,37 +131,38 @@ take(struct control *c, const struct settings *next, struct report *report)
 	put_in_force(c);
 }
 
-void
-control_reload(struct control *c)
+enum reload_result
+control_reload(struct control *c, struct report *report)
 {
-	struct report report = {0};
 	struct settings next;
 	int rc;
 
 	if (c->state != CONTROL_RUNS) {
 		log_say(LOG_LEVEL_WARNING,
-			"SIGHUP: shutting down, nothing is read again");
-		return;
+			"shutting down, nothing is read again");
+		return RELOAD_NEVER;
 	}
 	if (c->reload.before.config != NULL) {
 		c->reload.is_wanted = true;
-		return;
+		return RELOAD_LATER;
 	}
-	rc = settings_load(&next, c->options, &report, say_label_note, NULL);
+	rc = settings_load(&next, c->options, report, say_label_note, NULL);
 	if (rc == 0)
-		take(c, &next, &report);
-	say_report(&report);
+		take(c, &next, report);
+	say_report(report);
 	if (rc != 0)
-		refuse(c, &report, rc);
+		refuse(c, report, rc);
 	else
 		log_say(LOG_LEVEL_INFO, "reload: the configuration was read "
 					"again and is in force");
-	report_free(&report);
+	return rc == 0 ? RELOAD_TAKEN : RELOAD_REFUSED;
 }
 
 void
 control_watch_reload(struct control *c)
 {
+	struct report report = {0};
+
 	if (c->reload.before.config == NULL ||
 	    atomic_load(&c->reload.taken_count) < c->workers_count)
 		return;
@@ -169,5 +170,6 @@ control_watch_reload(struct control *c)
 	if (!c->reload.is_wanted)
 		return;
 	c->reload.is_wanted = false;
-	control_reload(c);
+	(void)control_reload(c, &report);
+	report_free(&report);
 }

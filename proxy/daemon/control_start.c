@@ -225,6 +225,8 @@ control_start(struct control *c)
 	if (rc == 0)
 		rc = start_http(c);
 	if (rc == 0)
+		rc = control_open_socket(c);
+	if (rc == 0)
 		rc = control_test_mta(c);
 	return rc;
 }

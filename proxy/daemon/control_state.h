@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 #include <uv.h>
 
+#include "proxy/admin/control_socket.h"
+#include "proxy/admin/escape.h"
 #include "proxy/admin/http.h"
 #include "proxy/config/names.h"
 #include "proxy/daemon/control.h"
@@ -50,12 +52,14 @@ struct control {
 	uint64_t dropped_said;
 	uint64_t dropped_say_ms;
 	double start_time;
+	uint64_t start_ms; /* the same on the loop's clock */
 	uint32_t sessions_limit;
 	uint32_t slots_reserve; /* of the MTA's */
 	struct gate *gate;
 	struct syn_map *syn_map;
 	struct mta_probe *probe;
 	struct http *http;
+	struct control_socket *socket; /* or NULL */
 	struct journal *journal;
 	struct metrics *metrics; /* of workers, then the main thread's own */
 	const struct metrics **threads;
@@ -77,7 +81,7 @@ void control_retest_mta(struct control *c);
 void control_watch_dials(struct control *c);
 
 /* control_drain.c: ends delays, then waits, then cuts. */
-void control_drain(struct control *c, const char *signal);
+void control_drain(struct control *c, const char *cause);
 void control_watch_drain(struct control *c, uint64_t now_ms);
 
 /* control_page.c: /metrics and /readyz; for struct http_source. */
@@ -86,11 +90,29 @@ bool control_is_ready(void *ctx, char *why, size_t cap);
 
 /* control_reload.c */
 
-/* Loads the files again and puts them in force; or remembers to. */
-void control_reload(struct control *c);
+enum reload_result {
+	RELOAD_TAKEN,
+	RELOAD_REFUSED, /* the report holds the mistakes */
+	RELOAD_LATER,	/* one is under way; another comes behind it */
+	RELOAD_NEVER	/* it is shutting down */
+};
+
+/*
+ * Loads the files again and puts them in force; or remembers to. What is to
+ * be said of them is logged, and left in the report, which must be empty and
+ * is the caller's (report_free()).
+ */
+enum reload_result control_reload(struct control *c, struct report *report);
 /* A worker has let go of the old rules; the loop looks whether all have. */
 void control_watch_reload(struct control *c);
 /* What holds now is told to log and journal. */
 void control_tell_settings(struct control *c, const char *cause);
+
+/* control_verbs.c: opens the control socket, if there is to be one and it can
+ * be; a negative errno only if there is no memory. */
+__attribute__((warn_unused_result)) int control_open_socket(struct control *c);
+
+/* control_status.c: the verb `status`. */
+void control_say_status(void *ctx, struct control_request *r);
 
 #endif

@@ -6,6 +6,7 @@ for a time; waits are for a condition, with a deadline.
     TARRY_BUILD  where the programs are, `build` if not set
     TARRY_WRAP   a command to run tarryd under, such as valgrind
 """
+import json
 import os
 import pathlib
 import re
@@ -14,6 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.error
@@ -86,6 +88,7 @@ class Tarryd(Program):
     def __init__(self, path, words, build=BUILD, **more):
         super().__init__(path, [build / "tarryd", *words], WRAP, **more)
         self.port = self.http_port = None
+        self.control = None  # path of its control socket
 
     def wait_started(self):
         """Waits until it listens, and learns the ports."""
@@ -122,6 +125,18 @@ class Tarryd(Program):
 
     def connect(self, source="127.0.0.1"):
         return Client(self.port, source)
+
+    def ctl(self, *words):
+        """Runs tarryctl against it; returns what subprocess.run() does."""
+        return subprocess.run(
+            [BUILD / "tarryctl", "-s", self.control, *map(str, words)],
+            text=True, timeout=DEADLINE * 6, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def ask(self, *words):
+        """The same with --json; returns the lines as objects."""
+        return [json.loads(line) for line in
+                self.ctl("--json", *words).stdout.splitlines()]
 
 
 class Client:
@@ -173,7 +188,7 @@ class Client:
 def shipped_config(**keys):
     """config/tarry.ini in enforce mode, with some keys replaced:
     section__key=value; a value of None removes the line."""
-    keys = {"tarry__mode": "enforce", **keys}
+    keys = {"tarry__mode": "enforce", "control__socket": "", **keys}
     section, out, left = "", [], dict(keys)
     for line in (TOP / "config/tarry.ini").read_text().splitlines():
         head = re.match(r"\[([^\]]+)\]", line)
@@ -226,6 +241,21 @@ def start_sink(tmp_path, running):
 
 
 @pytest.fixture
+def control_path():
+    """control_path() -> a short path in a directory open to any user: the
+    name of a unix socket is 107 bytes at most."""
+    made = []
+
+    def path():
+        made.append(tempfile.mkdtemp(prefix="tarry-"))
+        os.chmod(made[-1], 0o777)
+        return made[-1] + "/control"
+    yield path
+    for where in made:
+        shutil.rmtree(where, ignore_errors=True)
+
+
+@pytest.fixture
 def start_tarryd(tmp_path, running):
     """start_tarryd(mta_port, section__key=value ..) -> a Tarryd."""
     def start(mta_port, words=(), text=None, **keys):
@@ -239,6 +269,7 @@ def start_tarryd(tmp_path, running):
             tmp_path / f"tarryd{number}.log",
             ["-c", path, *words, "-l", "127.0.0.1:0",
              f"127.0.0.1:{mta_port}"])
+        tarryd.control = keys.get("control__socket")
         running.append(tarryd)
         return tarryd
     return start

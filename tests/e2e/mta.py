@@ -347,6 +347,7 @@ def proxy_for(tmp_path, running):
         tarryd = Tarryd(tmp_path / f"tarryd{number}.log",
                         ["-c", path, "-l", "127.0.0.1:0",
                          f"{address}:{port}"])
+        tarryd.control = keys.get("control__socket")
         running.append(tarryd)
         made.append(tarryd)
         return tarryd

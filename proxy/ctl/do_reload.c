@@ -1,0 +1,48 @@
+/*
+ * The verbs that change how tarryd runs as a whole.
+ */
+#include <stdio.h>
+
+#include "proxy/ctl/verbs.h"
+
+static void
+print_note(void *ctx, const json_t *line)
+{
+	const char *kind = json_string_value(json_object_get(line, "kind"));
+	const char *text = json_string_value(json_object_get(line, "text"));
+
+	(void)ctx;
+	printf("%s: %s\n", kind != NULL ? kind : "note",
+	       text != NULL ? text : "");
+}
+
+enum ctl_exit
+verb_reload(const struct ctl *ctl, int argc, char **argv)
+{
+	enum ctl_exit status = asking(ctl, "reload", NULL, print_note, NULL);
+
+	(void)argc;
+	(void)argv;
+	if (status == CTL_FINE && !ctl->is_json)
+		puts("the configuration was read again and is in force");
+	return status;
+}
+
+static void
+print_drain(void *ctx, const json_t *line)
+{
+	json_int_t s = json_integer_value(json_object_get(line, "waits_s"));
+
+	(void)ctx;
+	printf("shutting down: no new clients, all delays end; what has not "
+	       "ended in %lld s is cut\n",
+	       (long long)s);
+}
+
+enum ctl_exit
+verb_drain(const struct ctl *ctl, int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return asking(ctl, "drain", NULL, print_drain, NULL);
+}

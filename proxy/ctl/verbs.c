@@ -1,0 +1,29 @@
+#include "proxy/ctl/verbs.h"
+
+#include <string.h>
+
+/* clang-format off */
+const struct verb verbs[] = {
+	{"status", "", 0, 0,
+	 "how it is: sessions, MTA, sidecar, on one screen",
+	 verb_status},
+	{"reload", "", 0, 0,
+	 "read the configuration again; if there are mistakes, print each and\n"
+	 "change nothing",
+	 verb_reload},
+	{"drain", "", 0, 0,
+	 "shut down: no new clients, all delays end, sessions run to their end",
+	 verb_drain},
+};
+/* clang-format on */
+
+const size_t verbs_count = sizeof(verbs) / sizeof(verbs[0]);
+
+const struct verb *
+verb_find(const char *name)
+{
+	for (size_t i = 0; i < verbs_count; i++)
+		if (strcmp(verbs[i].name, name) == 0)
+			return &verbs[i];
+	return NULL;
+}

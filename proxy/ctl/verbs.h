@@ -1,0 +1,37 @@
+/*
+ * The verbs of tarryctl: one row each, which feeds the command line, --help
+ * and, by a check, the manual page.
+ */
+#ifndef PROXY_CTL_VERBS_H
+#define PROXY_CTL_VERBS_H
+
+#include <stddef.h>
+
+#include "proxy/ctl/asking.h"
+
+/* argv[0..argc): what stood behind the verb. */
+typedef enum ctl_exit verb_run_fn(const struct ctl *ctl, int argc, char **argv);
+
+struct verb {
+	const char *name;
+	const char *arguments; /* as shown; "": none */
+	int least;	       /* so many arguments are needed */
+	int most;	       /* and so many taken */
+	const char *help;      /* lines, one newline between two */
+	verb_run_fn *run;
+};
+
+extern const struct verb verbs[];
+extern const size_t verbs_count;
+
+/* The row with that name, or NULL. */
+const struct verb *verb_find(const char *name);
+
+/* show_status.c */
+verb_run_fn verb_status;
+
+/* do_reload.c: reload and drain */
+verb_run_fn verb_reload;
+verb_run_fn verb_drain;
+
+#endif
