@@ -337,6 +337,8 @@ relay_deadline(const struct step *st)
 		return at;
 	at = step_earlier(at, step_earlier(reply_next(st), budget_end(s)));
 	at = step_earlier(at, upload_next(st));
+	if (st->leg->client.mode == SMTP_MAYBE)
+		at = step_earlier(at, st->leg->client.maybe_ms);
 	if (s->is_done)
 		at = step_earlier(at, s->done_ms + SESSION_MTA_FIN_MS);
 	return at;
@@ -400,7 +402,7 @@ feeds_client(const struct step *st)
 		return false;
 	if (s->phase != PHASE_RELAY)
 		return true;
-	if (leg->client.mode == SMTP_WAITING)
+	if (leg->client.mode == SMTP_WAITING || leg->client.mode == SMTP_MAYBE)
 		return false;
 	if (relay_is_waiting(st))
 		return false;

@@ -113,6 +113,9 @@ observe(struct step *st, size_t *used, bool *is_lost)
 		queue_expect(st, SMTP_DOT, 0);
 		st->s->last_verb = SMTP_DOT;
 		break;
+	case SMTP_CLIENT_MAYBE:
+		leg->client.maybe_ms = st->now + SESSION_MAYBE_MS;
+		break;
 	case SMTP_CLIENT_AUTH:
 		queue_expect(st, SMTP_AUTH_LINE, 0);
 		break;
@@ -228,10 +231,13 @@ enum session_phase
 relay_wake(struct step *st)
 {
 	struct session *s = st->s;
+	struct smtp_client *c = &st->leg->client;
 	enum session_phase next = reply_pump(st);
 
 	if (next != PHASE_COUNT)
 		return next;
+	if (c->mode == SMTP_MAYBE && st->now >= c->maybe_ms)
+		smtp_client_was_text(c);
 	if (s->is_done && st->now >= s->done_ms + SESSION_MTA_FIN_MS)
 		return close_up(st, REASON_CLIENT_CLOSED);
 	if (st->now >= s->last_byte_ms + SESSION_IDLE_MS)

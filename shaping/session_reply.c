@@ -228,7 +228,7 @@ unasked(struct step *st, uint16_t code)
 	 * has got more bytes since. */
 	if (!smtp_client_at_odd_dot(&leg->client) || queue_is_full(leg))
 		return relay_lost(st);
-	leg->client.mode = SMTP_COMMANDS;
+	smtp_client_was_end(&leg->client);
 	queue_expect(st, SMTP_DOT, 0);
 	return answer(st, queue_entry(leg, leg->answered), code);
 }

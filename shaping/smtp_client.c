@@ -4,7 +4,8 @@
  *
  * Nothing is stored but the first bytes of the command line that is under
  * way. What depends on the MTA's answer is not guessed: behind DATA, AUTH and
- * STARTTLS the mode is WAITING until the session says how to go on.
+ * STARTTLS the mode is WAITING until the session says how to go on, and behind
+ * a line with a lone dot and ends that only some MTAs take, it is MAYBE.
  */
 #include <string.h>
 
@@ -14,8 +15,21 @@
 /* TLS record type 22, handshake: TLS-on-connect on a plain port. */
 #define TLS_HANDSHAKE 0x16
 
-/* Where the payload stands in CRLF . CRLF */
-enum dot { DOT_LINE_START, DOT_TEXT, DOT_CR, DOT_DOT, DOT_DOT_CR };
+/*
+ * Where the payload stands in CRLF . CRLF, and in those odd forms that an MTA
+ * was seen to take for it: LF and CRLF for each other, CRCRLF at the end.
+ */
+enum dot {
+	DOT_LINE_START,	    /* behind CRLF */
+	DOT_LINE_START_ODD, /* behind LF */
+	DOT_TEXT,
+	DOT_CR,
+	DOT_DOT,     /* CRLF . */
+	DOT_DOT_ODD, /* LF . */
+	DOT_DOT_CR,
+	DOT_DOT_ODD_CR,
+	DOT_DOT_CR_CR /* behind either */
+};
 
 /* The same for any mixture of line ends around a lone dot. */
 enum odd { ODD_TEXT, ODD_LINE_END, ODD_DOT, ODD_DOT_END };
@@ -145,13 +159,23 @@ read_auth_text(struct smtp_client *c, const uint8_t *bytes, size_t len,
 static enum dot
 dot_step(enum dot dot, uint8_t byte)
 {
-	if (dot == DOT_CR && byte == '\n')
-		return DOT_LINE_START;
-	if (dot == DOT_LINE_START && byte == '.')
+	if (byte == '\n')
+		return dot == DOT_CR || dot == DOT_DOT_ODD_CR ||
+			       dot == DOT_DOT_CR_CR
+			   ? DOT_LINE_START
+			   : DOT_LINE_START_ODD;
+	if (byte == '.' && dot == DOT_LINE_START)
 		return DOT_DOT;
-	if (byte == '\r')
-		return dot == DOT_DOT ? DOT_DOT_CR : DOT_CR;
-	return DOT_TEXT;
+	if (byte == '.' && dot == DOT_LINE_START_ODD)
+		return DOT_DOT_ODD;
+	if (byte != '\r')
+		return DOT_TEXT;
+	if (dot == DOT_DOT)
+		return DOT_DOT_CR;
+	if (dot == DOT_DOT_ODD)
+		return DOT_DOT_ODD_CR;
+	return dot == DOT_DOT_CR || dot == DOT_DOT_ODD_CR ? DOT_DOT_CR_CR
+							  : DOT_CR;
 }
 
 static enum odd
@@ -182,33 +206,61 @@ follow_odd_dots(struct smtp_client *c, const uint8_t *bytes, size_t len)
 	c->odd_dot = (uint8_t)odd;
 }
 
+/* A LF: whether it ends the message, or may. */
+static enum smtp_client_event
+at_line_end(struct smtp_client *c, enum dot dot)
+{
+	uint8_t form;
+
+	if (dot < DOT_DOT)
+		return SMTP_CLIENT_MORE;
+	if (dot == DOT_DOT_CR) {
+		c->mode = SMTP_COMMANDS;
+		return SMTP_CLIENT_DOT;
+	}
+	form = (uint8_t)(1u << (dot - DOT_DOT));
+	if ((c->no_ends & form) != 0)
+		return SMTP_CLIENT_MORE;
+	c->no_ends |= form;
+	c->mode = SMTP_MAYBE;
+	return SMTP_CLIENT_MAYBE;
+}
+
+/* From within a line to its LF, or to the end. */
+static size_t
+skip_text(const uint8_t *bytes, size_t at, size_t len, enum dot *dot)
+{
+	const uint8_t *lf = memchr(bytes + at, '\n', len - at);
+	size_t end = lf != NULL ? (size_t)(lf - bytes) : len;
+
+	if (end > at)
+		*dot = bytes[end - 1] == '\r' ? DOT_CR : DOT_TEXT;
+	return end;
+}
+
 static enum smtp_client_event
 read_payload(struct smtp_client *c, const uint8_t *bytes, size_t len,
 	     size_t *used)
 {
+	enum smtp_client_event what = SMTP_CLIENT_MORE;
 	enum dot dot = (enum dot)c->dot; /* stored small */
 	size_t at = 0;
 
-	while (at < len) {
-		if (dot == DOT_TEXT) {
-			const uint8_t *cr = memchr(bytes + at, '\r', len - at);
-
-			if (cr == NULL)
-				break;
-			at = (size_t)(cr - bytes);
-		}
-		if (dot == DOT_DOT_CR && bytes[at] == '\n') {
-			*used = at + 1;
-			c->mode = SMTP_COMMANDS;
-			return SMTP_CLIENT_DOT;
-		}
+	while (at < len && what == SMTP_CLIENT_MORE) {
+		if (dot == DOT_TEXT)
+			at = skip_text(bytes, at, len, &dot);
+		if (at == len)
+			break;
+		if (bytes[at] == '\n')
+			what = at_line_end(c, dot);
 		dot = dot_step(dot, bytes[at]);
 		at++;
 	}
+	*used = at;
 	c->dot = (uint8_t)dot;
-	follow_odd_dots(c, bytes, len);
-	*used = len;
-	return SMTP_CLIENT_MORE;
+	if (what != SMTP_CLIENT_DOT)
+		follow_odd_dots(c, bytes, at);
+	return what;
 }
 
 static enum smtp_client_event
@@ -232,10 +284,24 @@ smtp_client_payload(struct smtp_client *c)
 	c->odd_dot = ODD_LINE_END;
 }
 
+void
+smtp_client_was_text(struct smtp_client *c)
+{
+	c->mode = SMTP_PAYLOAD;
+}
+
+void
+smtp_client_was_end(struct smtp_client *c)
+{
+	c->mode = SMTP_COMMANDS;
+	c->no_ends = 0;
+}
+
 bool
 smtp_client_at_odd_dot(const struct smtp_client *c)
 {
-	return c->mode == SMTP_PAYLOAD && c->odd_dot == ODD_DOT_END;
+	return (c->mode == SMTP_PAYLOAD || c->mode == SMTP_MAYBE) &&
+	       c->odd_dot == ODD_DOT_END;
 }
 
 enum smtp_client_event
@@ -255,6 +321,7 @@ smtp_client_read(struct smtp_client *c, const uint8_t *bytes, size_t len,
 	case SMTP_AUTH_TEXT:
 		return read_auth_text(c, bytes, len, used);
 	case SMTP_WAITING:
+	case SMTP_MAYBE:
 		return SMTP_CLIENT_MORE;
 	case SMTP_OPAQUE:
 		*used = len;

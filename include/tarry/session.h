@@ -75,6 +75,9 @@ enum client_address {
 #define SESSION_LAST_DIAL_MS 100 /* before the greet budget ends */
 #define SESSION_CLOSING_MS 60000
 #define SESSION_MTA_FIN_MS 2000
+/* So long the MTA may take to say that an odd end of data was one; what is
+ * behind it waits, for it is text or commands. */
+#define SESSION_MAYBE_MS 2000
 /* Behind STARTTLS so many bytes pass before an upload is slowed (design, 5.9):
  * nothing within a handshake waits. */
 #define SESSION_TLS_FREE 16384u

@@ -41,6 +41,7 @@ enum smtp_mode {
 	SMTP_COMMANDS,
 	SMTP_WAITING,	/* for a reply that decides how to read on */
 	SMTP_PAYLOAD,	/* DATA, until the dot */
+	SMTP_MAYBE,	/* DATA, behind what may have been its end */
 	SMTP_OCTETS,	/* BDAT, a counted number of bytes */
 	SMTP_AUTH_TEXT, /* one line that answers a 334 */
 	SMTP_OPAQUE	/* TLS, or lost: nothing is read any more */
@@ -56,10 +57,14 @@ struct smtp_command {
 /* The client's stream. Zeroed is the beginning of a session. */
 struct smtp_client {
 	enum smtp_mode mode;
-	uint32_t line_bytes;  /* of the command line so far */
-	uint64_t octets_left; /* of a BDAT chunk */
-	uint8_t dot;	      /* where in CRLF . CRLF the payload stands */
-	uint8_t odd_dot;      /* the same for the odd forms of the dot */
+	uint32_t line_bytes; /* of the command line so far */
+	union {
+		uint64_t octets_left; /* of a BDAT chunk */
+		uint32_t maybe_ms;    /* MAYBE: until when; the caller's */
+	};
+	uint8_t dot;	 /* where in CRLF . CRLF the payload stands */
+	uint8_t odd_dot; /* the same for the odd forms of the dot */
+	uint8_t no_ends; /* odd forms taken for text: a bit each */
 	bool any_byte;
 	char line[SMTP_LINE_KEPT];
 };
@@ -69,6 +74,7 @@ enum smtp_client_event {
 	SMTP_CLIENT_MORE,    /* all bytes read, nothing complete */
 	SMTP_CLIENT_COMMAND, /* *cmd is a whole command line */
 	SMTP_CLIENT_DOT,     /* CRLF . CRLF: the message should be over */
+	SMTP_CLIENT_MAYBE,   /* LF . LF and its like: for some MTAs it is */
 	SMTP_CLIENT_CHUNK,   /* the last octet of a BDAT chunk */
 	SMTP_CLIENT_AUTH,    /* one line of an AUTH exchange */
 	SMTP_CLIENT_LOST     /* cannot be followed any further */
@@ -76,8 +82,8 @@ enum smtp_client_event {
 
 /*
  * Reads client bytes up to the next thing that happens. *used is set to the
- * bytes that were read, always > 0 unless the mode is WAITING (then nothing
- * is read) or len is 0. In mode OPAQUE all bytes are read.
+ * bytes that were read, always > 0 unless the mode is WAITING or MAYBE (then
+ * nothing is read) or len is 0. In mode OPAQUE all bytes are read.
  */
 enum smtp_client_event smtp_client_read(struct smtp_client *c,
 					const uint8_t *bytes, size_t len,
@@ -86,11 +92,18 @@ enum smtp_client_event smtp_client_read(struct smtp_client *c,
 /* The MTA said 354: what follows is payload, up to the dot. */
 void smtp_client_payload(struct smtp_client *c);
 
+/* MAYBE is over and the MTA has said nothing: it was text, and so will be this
+ * form of the dot when it comes again. */
+void smtp_client_was_text(struct smtp_client *c);
+
 /*
  * True if the payload ends right here with an odd form of the dot, such as
  * LF . LF, that some MTAs take for the end (smuggling, CVE-2023-51764 ff).
  */
 bool smtp_client_at_odd_dot(const struct smtp_client *c);
+
+/* The MTA has answered there: it was the end, and commands follow. */
+void smtp_client_was_end(struct smtp_client *c);
 
 /* The MTA's stream. Zeroed is the beginning of a session. */
 struct smtp_reply {

@@ -142,9 +142,9 @@ class Tarryd(Program):
 class Client:
     """An SMTP client that does as it is told."""
 
-    def __init__(self, port, source="127.0.0.1"):
-        self.socket = socket.create_connection(
-            ("127.0.0.1", port), DEADLINE, (source, 0))
+    def __init__(self, port, source="127.0.0.1", host="127.0.0.1"):
+        self.socket = socket.create_connection((host, port), DEADLINE,
+                                               (source, 0))
         self.rest = b""
 
     def send(self, data):

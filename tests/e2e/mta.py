@@ -48,6 +48,7 @@ class Mta:
     name = None
     log_file = None  # below the root; None: what it prints
     prefix = ()  # words before its command, as for a namespace
+    queues = ()  # below the root
 
     def __init__(self, where):
         base = base_root(self.name)
@@ -132,6 +133,11 @@ class Mta:
             pytest.fail(f"{error}; the log of {self.name}:\n{self.log}")
         return [path.read_bytes() for path in files]
 
+    def queued(self):
+        """How many files there are in its queue."""
+        return sum(len(files) for queue in self.queues
+                   for _, _, files in os.walk(self.root / queue))
+
     def mail_count(self):
         return len(list((self.box / "new").glob("*")))
 
@@ -196,6 +202,8 @@ postlog unix-dgram n - n - 1 postlogd
 class Postfix(Mta):
     name = "postfix"
     log_file = "var/log/postfix.log"
+    queues = tuple(f"var/spool/postfix/{queue}" for queue in (
+        "maildrop", "incoming", "active", "deferred", "hold"))
 
     def __init__(self, where, proxy=False, main=""):
         super().__init__(where)
@@ -272,6 +280,7 @@ box:
 class Exim(Mta):
     name = "exim"
     log_file = "var/log/exim-main"
+    queues = ("var/spool/exim4/input",)
 
     def __init__(self, where, main=""):
         super().__init__(where)
@@ -294,6 +303,7 @@ class Exim(Mta):
 
 class Opensmtpd(Mta):
     name = "opensmtpd"
+    queues = ("var/spool/smtpd/queue", "var/spool/smtpd/incoming")
 
     def __init__(self, where):
         super().__init__(where)
@@ -314,6 +324,75 @@ match from any for domain "d.example" action "box"
 
     def words(self):
         return ["/usr/sbin/smtpd", "-d", "-f", "/etc/smtpd.conf"]
+
+
+SENDMAIL = """\
+include(`/usr/share/sendmail/cf/m4/cf.m4')dnl
+OSTYPE(`debian')dnl
+define(`confDOMAIN_NAME', `{name}')dnl
+define(`confSERVICE_SWITCH_FILE', `/etc/mail/service.switch')dnl
+define(`confPID_FILE', `/var/run/sendmail.pid')dnl
+define(`confQUEUE_LA', `10000')dnl
+define(`confREFUSE_LA', `10000')dnl
+define(`confDELAY_LA', `0')dnl
+define(`confLOG_LEVEL', `9')dnl
+define(`confDEF_USER_ID', `mail:mail')dnl
+define(`confDONT_PROBE_INTERFACES', `true')dnl
+define(`ALIAS_FILE', `')dnl
+undefine(`confHOST_STATUS_DIRECTORY')dnl
+FEATURE(`no_default_msa')dnl
+FEATURE(`nocanonify')dnl
+FEATURE(`accept_unresolvable_domains')dnl
+FEATURE(`accept_unqualified_senders')dnl
+{listen}
+{more}
+"""
+
+
+class Sendmail(Mta):
+    name = "sendmail"
+    queues = ("var/spool/mqueue",)
+
+    def __init__(self, where):
+        super().__init__(where)
+        self.owned("var/spool/mqueue", 0, 0, 0o700)
+        self.owned("etc/mail", 0, 0)
+        self.write("etc/mail/service.switch", "hosts files\naliases files\n")
+        self.write("etc/mail/local-host-names", "")
+        self.write("etc/shells", "/bin/sh\n")
+
+    def put(self, name, listen, more):
+        self.write("etc/mail/sendmail.mc", SENDMAIL.format(
+            name=name, more=more, listen="\n".join(
+                f"DAEMON_OPTIONS(`Family=inet, Addr={address}, Port={port}, "
+                f"Name={address}')dnl" for address, port in listen)))
+        done = subprocess.run(
+            ["chroot", self.root, "/usr/bin/m4", "/etc/mail/sendmail.mc"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert done.returncode == 0, done.stderr
+        self.write("etc/mail/sendmail.cf", done.stdout.decode())
+
+    def set_box(self):
+        """It keeps all mail for d.example. Its mailer is a program, called
+        once for a mail; without a $u it would be spoken SMTP to."""
+        shutil.copy(shutil.which("cat"), self.root / "bin/cat")
+        self.write("bin/deliver", "#!/bin/sh\nexec cat >/var/mail/box/new/$1\n")
+        (self.root / "bin/deliver").chmod(0o755)
+        self.owned("var/mail/box/new", 8, 8)  # no mkdir in there
+        self.put("mta.example", [(self.address, self.port)], """\
+define(`LOCAL_MAILER_PATH', `/bin/deliver')dnl
+define(`LOCAL_MAILER_ARGS', `deliver $i $u')dnl
+MODIFY_MAILER_FLAGS(`LOCAL', `lsDFMPn')dnl
+MAILER(`local')dnl
+MAILER(`smtp')dnl
+LOCAL_CONFIG
+Cwd.example
+""")
+        return self
+
+    def words(self):
+        return ["/usr/libexec/sendmail/sendmail", "-bD", "-q1m",
+                "-C", "/etc/mail/sendmail.cf"]
 
 
 @pytest.fixture

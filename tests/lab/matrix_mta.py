@@ -51,19 +51,12 @@ class Syslog:
 class InSpace:
     """An MTA of the end-to-end tests, in a namespace."""
 
-    queues = ()
-
     def __init__(self, where, space):
         where.mkdir(parents=True)
         super().__init__(where)
         self.space = space
         self.prefix = inside(space)
         self.syslog = Syslog(self.root, where / "syslog")
-
-    def queued(self):
-        """How many files there are in its queue."""
-        return sum(len(files) for queue in self.queues
-                   for _, _, files in os.walk(self.root / queue))
 
     def close(self):
         super().close()
@@ -120,9 +113,6 @@ class Sender(InSpace):
 
 
 class Postfix(mta.Postfix):
-    queues = tuple(f"var/spool/postfix/{queue}" for queue in (
-        "maildrop", "incoming", "active", "deferred", "hold"))
-
     def put(self, lines, services):
         self.main = lines
         self.set_line("\n".join(services))
@@ -191,8 +181,6 @@ all:
 
 
 class Exim(mta.Exim):
-    queues = ("var/spool/exim4/input",)
-
     def put(self, name, listen, rcpt, router, transport, main=""):
         self.write("etc/exim4/exim4.conf", EXIM.format(
             name=name, main=main, rcpt=rcpt, router=router,
@@ -229,11 +217,7 @@ class EximSender(Sender, Exim):
                  "  driver = smtp\n  hosts_avoid_tls = *" + patience)
 
 
-class Opensmtpd(mta.Opensmtpd):
-    queues = ("var/spool/smtpd/queue", "var/spool/smtpd/incoming")
-
-
-class OpensmtpdServer(Server, Opensmtpd):
+class OpensmtpdServer(Server, mta.Opensmtpd):
     def configure(self):
         self.write("etc/smtpd.conf", f"""\
 table users {{ "@" = "mail" }}
@@ -245,7 +229,7 @@ match from any for rcpt-to regex "^(to|from)[.].*@d[.]example$" action "box"
 """)
 
 
-class OpensmtpdSender(Sender, Opensmtpd):
+class OpensmtpdSender(Sender, mta.Opensmtpd):
     def configure(self):
         self.write("etc/smtpd.conf", f"""\
 listen on {self.address} port {PORT} hostname client.example
@@ -254,55 +238,9 @@ match from any for any action "out"
 """)
 
 
-SENDMAIL = """\
-include(`/usr/share/sendmail/cf/m4/cf.m4')dnl
-OSTYPE(`debian')dnl
-define(`confDOMAIN_NAME', `{name}')dnl
-define(`confSERVICE_SWITCH_FILE', `/etc/mail/service.switch')dnl
-define(`confPID_FILE', `/var/run/sendmail.pid')dnl
-define(`confQUEUE_LA', `10000')dnl
-define(`confREFUSE_LA', `10000')dnl
-define(`confDELAY_LA', `0')dnl
-define(`confLOG_LEVEL', `9')dnl
-define(`confDEF_USER_ID', `mail:mail')dnl
-define(`confDONT_PROBE_INTERFACES', `true')dnl
-define(`ALIAS_FILE', `')dnl
-undefine(`confHOST_STATUS_DIRECTORY')dnl
-FEATURE(`no_default_msa')dnl
-FEATURE(`nocanonify')dnl
-FEATURE(`accept_unresolvable_domains')dnl
-FEATURE(`accept_unqualified_senders')dnl
-{listen}
-{more}
-"""
-
-
-class Sendmail(mta.Mta):
-    name = "sendmail"
-    queues = ("var/spool/mqueue",)
-
-    def __init__(self, where):
-        super().__init__(where)
-        self.owned("var/spool/mqueue", 0, 0, 0o700)
-        self.owned("etc/mail", 0, 0)
-        self.write("etc/mail/service.switch", "hosts files\naliases files\n")
-        self.write("etc/mail/local-host-names", "")
-        self.write("etc/shells", "/bin/sh\n")
-
+class Sendmail(mta.Sendmail):
     def put(self, name, listen, more):
-        self.write("etc/mail/sendmail.mc", SENDMAIL.format(
-            name=name, more=more, listen="\n".join(
-                f"DAEMON_OPTIONS(`Family=inet, Addr={address}, Port={PORT}, "
-                f"Name={address}')dnl" for address in listen)))
-        done = mta.subprocess.run(
-            ["chroot", self.root, "/usr/bin/m4", "/etc/mail/sendmail.mc"],
-            stdout=mta.subprocess.PIPE, stderr=mta.subprocess.PIPE)
-        assert done.returncode == 0, done.stderr
-        self.write("etc/mail/sendmail.cf", done.stdout.decode())
-
-    def words(self):
-        return ["/usr/libexec/sendmail/sendmail", "-bD", "-q1m",
-                "-C", "/etc/mail/sendmail.cf"]
+        super().put(name, [(address, PORT) for address in listen], more)
 
 
 class SendmailServer(Server, Sendmail):

@@ -222,31 +222,6 @@ an_unasked_reply_loses_track(void **state)
 	scene_client_got("250 b\r\n");
 }
 
-static void
-an_odd_dot_counts_when_the_mta_says_so(void **state)
-{
-	(void)state;
-	open_data((struct plan){.reply_ms = 0});
-	scene_client("x\n.\n");
-	scene_mta("250 queued\r\n");
-	assert_false(scene.s.is_lost);
-	assert_int_equal(scene.s.counts.messages, 1);
-	scene_client("QUIT\r\n");
-	scene_mta("221 bye\r\n");
-	scene_client_got("250 queued\r\n221 bye\r\n");
-	assert_true(scene.s.has_quit);
-}
-
-static void
-behind_an_odd_dot_with_more_track_is_lost(void **state)
-{
-	(void)state;
-	open_data((struct plan){.reply_ms = 0});
-	scene_client("x\n.\nMAIL FROM:<smuggled>\r\n");
-	scene_mta("250 queued\r\n");
-	assert_true(scene.s.is_lost);
-}
-
 /* A FIN behind a QUIT or a message is how some clients always end. */
 static void
 shutting_behind_quit_is_not_giving_up(void **state)
@@ -313,8 +288,6 @@ SCENES(cmocka_unit_test(a_client_that_wants_nothing_is_not_waited_for),
        cmocka_unit_test(a_drain_ends_delays_not_sessions),
        cmocka_unit_test(starttls_is_opaque_behind_its_220),
        cmocka_unit_test(an_unasked_reply_loses_track),
-       cmocka_unit_test(an_odd_dot_counts_when_the_mta_says_so),
-       cmocka_unit_test(behind_an_odd_dot_with_more_track_is_lost),
        cmocka_unit_test(shutting_behind_quit_is_not_giving_up),
        cmocka_unit_test(shutting_behind_a_message_is_not_giving_up),
        cmocka_unit_test(half_a_reply_is_passed_when_the_mta_ends),

@@ -47,17 +47,24 @@ static const struct row rows[] = {
     {"dot stuffing is no dot", "DATA\r\n..\r\n.x\r\n.\r\n", "dD"},
     {"a dot must stand alone", "DATA\r\nx.\r\n. \r\n.\r\n", "dD"},
     {"CR CR LF is no line end", "DATA\r\nx\r\r\n.\r\n", "dD"},
-    {"LF . LF is not our dot", "DATA\r\nx\n.\n", "d", true},
-    {"LF . CRLF is not our dot", "DATA\r\nx\n.\r\n", "d", true},
-    {"CRLF . LF is not our dot", "DATA\r\nx\r\n.\n", "d", true},
+    {"LF . LF is not our dot", "DATA\r\nx\n.\n", "dO", true},
+    {"LF . CRLF is not our dot", "DATA\r\nx\n.\r\n", "dO", true},
+    {"CRLF . LF is not our dot", "DATA\r\nx\r\n.\n", "dO", true},
     {"CR . CR is not our dot", "DATA\r\nx\r.\r", "d", true},
-    {"CRLF . CR CRLF is not our dot", "DATA\r\nx\r\n.\r\r\n", "d", true},
-    {"odd dot at the very beginning", "DATA\r\n.\n", "d", true},
-    {"an odd dot is over with the next byte", "DATA\r\nx\n.\ny", "d"},
+    {"CRLF . CR CRLF is not our dot", "DATA\r\nx\r\n.\r\r\n", "dO", true},
+    {"odd dot at the very beginning", "DATA\r\n.\n", "dO", true},
+    {"an odd dot is over with the next byte", "DATA\r\nx\n.\ny", "dO"},
     {"two dots are none", "DATA\r\nx\n..\n", "d"},
     {"line ends behind an odd dot",
-     "DATA\r\nx\n.\n\n\r\r\n\n\n\n\n\n\n\n\n\n\n", "d", true},
-    {"an odd dot behind many bytes", "DATA\r\n" LONG_64 "\n.\n", "d", true},
+     "DATA\r\nx\n.\n\n\r\r\n\n\n\n\n\n\n\n\n\n\n", "dO", true},
+    {"an odd dot behind many bytes", "DATA\r\n" LONG_64 "\n.\n", "dO", true},
+    {"LF . CR CR LF", "DATA\r\nx\n.\r\r\n", "dO", true},
+    {"CR in front of the dot is in the text", "DATA\r\nx\r.\r\n", "d", true},
+    {"text behind a dot", "DATA\r\n.x\n.\rx\n. \n", "d"},
+    {"an odd form is asked about once", "DATA\r\nx\n.\n.\n\n.\n", "dO", true},
+    {"and each form for itself", "DATA\r\n.\n.\n.\r\n\r\n.\r\r\n", "dOOOO",
+     true},
+    {"the dot behind odd ones", "DATA\r\n.\n.\r\n.\r\nQUIT\r\n", "dOODq"},
     {"commands behind the dot", "DATA\r\n.\r\nRSET\r\nQUIT\r\n", "dDCq"},
     {"BDAT counts octets", "BDAT 5\r\n.\r\n.\nBDAT 3 LAST\r\nabcQUIT\r\n",
      "bKlKq"},
@@ -134,6 +141,10 @@ read_part(struct smtp_client *c, const uint8_t *bytes, size_t len, char *seen)
 			break;
 		case SMTP_CLIENT_DOT:
 			letter = 'D';
+			break;
+		case SMTP_CLIENT_MAYBE:
+			letter = 'O';
+			smtp_client_was_text(c);
 			break;
 		case SMTP_CLIENT_CHUNK:
 			letter = 'K';
@@ -221,6 +232,29 @@ waiting_reads_nothing(void **state)
 }
 
 static void
+an_odd_end_is_asked_about_again_if_it_was_one(void **state)
+{
+	static const uint8_t end[] = ".\n";
+	struct smtp_client c = {0};
+	struct smtp_command cmd;
+	size_t used;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		smtp_client_payload(&c);
+		assert_int_equal(smtp_client_read(&c, end, 2, &used, &cmd),
+				 SMTP_CLIENT_MAYBE);
+		assert_int_equal(smtp_client_read(&c, end, 2, &used, &cmd),
+				 SMTP_CLIENT_MORE);
+		assert_int_equal(used, 0);
+		assert_true(smtp_client_at_odd_dot(&c));
+		smtp_client_was_end(&c);
+		assert_int_equal(c.mode, SMTP_COMMANDS);
+	}
+}
+
+static void
 verb_table(void **state)
 {
 	(void)state;
@@ -237,6 +271,7 @@ main(void)
 	    cmocka_unit_test(client_streams),
 	    cmocka_unit_test(line_limit),
 	    cmocka_unit_test(waiting_reads_nothing),
+	    cmocka_unit_test(an_odd_end_is_asked_about_again_if_it_was_one),
 	    cmocka_unit_test(verb_table),
 	};
 
