@@ -18,24 +18,20 @@ total(const struct buffer *b)
 }
 
 void
-buffer_init(struct buffer *b, struct worker *w, struct conn *c, uint8_t side)
+buffer_init(struct buffer *b)
 {
-	b->conn = c;
-	b->worker = w;
 	b->start = 0;
 	b->released = 0;
 	b->held = 0;
 	b->unused = 0;
 	b->fresh = 0;
-	b->in_flight = 0;
-	b->side = side;
 }
 
-/* Moves all to the front, unless libuv is reading from it. */
+/* Moves all to the front. */
 static void
 compact(struct buffer *b)
 {
-	if (b->start == 0 || b->in_flight > 0)
+	if (b->start == 0)
 		return;
 	memmove(b->data, b->data + b->start, total(b));
 	b->start = 0;
@@ -52,7 +48,7 @@ tail_room(const struct buffer *b)
 static bool
 is_worth_moving(const struct buffer *b)
 {
-	return b->in_flight == 0 && tail_room(b) < TAIL_LOW;
+	return tail_room(b) < TAIL_LOW;
 }
 
 size_t
@@ -130,8 +126,6 @@ buffer_say(struct buffer *b, const char *words, size_t n)
 		return false;
 	if (b->start + total(b) + n > sizeof(b->data))
 		compact(b);
-	if (b->start + total(b) + n > sizeof(b->data))
-		return false;
 	at = b->data + b->start + b->released;
 	memmove(at + n, at, b->held + b->unused);
 	memcpy(at, words, n);
@@ -142,8 +136,8 @@ buffer_say(struct buffer *b, const char *words, size_t n)
 const uint8_t *
 buffer_out(const struct buffer *b, size_t *len)
 {
-	*len = b->released - b->in_flight;
-	return b->data + b->start + b->in_flight;
+	*len = b->released;
+	return b->data + b->start;
 }
 
 void
@@ -167,7 +161,6 @@ buffer_forget_rest(struct buffer *b)
 void
 buffer_forget_released(struct buffer *b)
 {
-	assert(b->in_flight == 0);
 	b->start += b->released;
 	b->released = 0;
 }

@@ -12,38 +12,28 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
 
 /* One read at most; below 64 KiB, because segments are counted in 16 bits. */
 #define BUFFER_READ_CAP 61440
 #define BUFFER_SAY_CAP 2048
 
-struct conn;
-struct worker;
-
-/* The fields are buffer.c's, but for the first three. */
+/* The fields are buffer.c's, but for `fresh`. */
 struct buffer {
-	uv_write_t write;  /* one at a time, while in_flight > 0 */
-	struct conn *conn; /* NULL: nobody wants it back */
-	struct worker *worker;
 	uint32_t start;
 	uint32_t released;
 	uint32_t held;
 	uint32_t unused;
-	uint32_t fresh;	    /* of the unused: not shown yet; stream.c's */
-	uint32_t in_flight; /* of `released`: given to uv_write() */
-	uint8_t side;	    /* whose stream this is */
+	uint32_t fresh; /* of the unused: not shown yet; stream.c's */
 	uint8_t data[BUFFER_READ_CAP + BUFFER_SAY_CAP];
 };
 
 /* Makes a buffer empty. */
-void buffer_init(struct buffer *b, struct worker *w, struct conn *c,
-		 uint8_t side);
+void buffer_init(struct buffer *b);
 
 /* How much may be read into it now; buffer_tail() gives room for just that. */
 size_t buffer_room(const struct buffer *b);
 
-/* Where the next buffer_room() bytes go. May move what is not in flight. */
+/* Where the next buffer_room() bytes go. May move what is there. */
 uint8_t *buffer_tail(struct buffer *b);
 
 /* n <= buffer_room() bytes were put at the tail: unused. */
@@ -66,7 +56,7 @@ bool buffer_release(struct buffer *b, size_t n);
 /* Words of ours, behind what is released, ahead of what is held. */
 bool buffer_say(struct buffer *b, const char *words, size_t n);
 
-/* The released bytes; *len > 0 if there are any that are not in flight. */
+/* The released bytes; *len > 0 if there are any. */
 const uint8_t *buffer_out(const struct buffer *b, size_t *len);
 
 /* The oldest n released bytes are written. */
@@ -75,7 +65,7 @@ void buffer_written(struct buffer *b, size_t n);
 /* Forgets what is held and unused. */
 void buffer_forget_rest(struct buffer *b);
 
-/* Forgets what is released. Nothing may be in flight. */
+/* Forgets what is released. */
 void buffer_forget_released(struct buffer *b);
 
 bool buffer_is_empty(const struct buffer *b);

@@ -12,16 +12,20 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "proxy/daemon/log.h"
 #include "proxy/relay/record.h"
 #include "proxy/relay/shortage.h"
 #include "proxy/relay/worker_state.h"
 
-/* How often a socket that is not read is looked at. */
+/* How often a socket is looked at whose end is there, but not read. */
 #define CHECK_MS 1000
 /* How soon reading is tried again when no buffer was free. */
 #define STARVED_MS 500
+/* Reads of one socket in a turn. */
+#define READS 8
 
 static_assert(EVENT_COUNT * SIDE_COUNT <= 32, "one bit an event and side");
 
@@ -38,20 +42,20 @@ conn_event(struct conn *c, enum event_kind kind, enum side side)
 		c->pending |= bit(kind, side);
 }
 
-uv_stream_t *
-conn_handle(struct conn *c, enum side side)
+struct sock *
+conn_sock(struct conn *c, enum side side)
 {
 	if (side == SIDE_CLIENT)
-		return (uv_stream_t *)&c->tcp;
+		return &c->sock;
 	if (c->leg == NULL || !c->leg->is_connected)
 		return NULL;
-	return (uv_stream_t *)&c->leg->tcp;
+	return &c->leg->sock;
 }
 
-static void
-on_closed(uv_handle_t *handle)
+void
+conn_client_closed(struct sock *s)
 {
-	struct conn *c = container_of(handle, struct conn, tcp);
+	struct conn *c = container_of(s, struct conn, sock);
 	struct worker *w = worker_of(c);
 
 	facts_close(c);
@@ -123,7 +127,7 @@ conn_end(struct conn *c, enum session_reason reason)
 	leg_hang_up(c);
 	stream_close(c, SIDE_CLIENT);
 	stream_close(c, SIDE_MTA);
-	uv_close((uv_handle_t *)&c->tcp, on_closed);
+	poller_remove(&w->poller, &c->sock);
 }
 
 static void
@@ -134,8 +138,7 @@ hang_up(struct conn *c)
 			bit(EVENT_ERROR, SIDE_MTA) |
 			bit(EVENT_MTA_CONNECTED, SIDE_CLIENT) |
 			bit(EVENT_MTA_FAILED, SIDE_CLIENT));
-	if (!stream_forget_mta(c))
-		conn_end(c, REASON_FULL);
+	stream_forget_mta(c);
 }
 
 /* The core knows no leg before it is connected: a dial that failed, or that
@@ -359,9 +362,9 @@ set_check(struct conn *c)
 
 		if (st->is_starved)
 			at = now_ms + STARVED_MS;
-		else if (!st->is_reading && at == 0 &&
-			 conn_handle(c, side) != NULL &&
-			 !(side == SIDE_MTA && st->has_ended))
+		else if (!st->is_reading && !st->has_ended && at == 0 &&
+			 conn_sock(c, side) != NULL &&
+			 conn_sock(c, side)->is_over)
 			at = now_ms + CHECK_MS;
 	}
 	if (at == 0 || c->check_ms == 0 || at < c->check_ms)
@@ -436,25 +439,20 @@ starve(struct conn *c, enum side side)
 	conn_run(c);
 }
 
-void
-conn_read(struct conn *c, enum side side, ssize_t nread)
+/* What a read brought: n bytes, 0 for the end, or a negative errno. */
+static void
+was_read(struct conn *c, enum side side, ssize_t n)
 {
 	struct stream *st = &c->streams[side];
 
-	if (nread == 0)
-		return;
-	if (nread == UV_ENOBUFS) {
-		starve(c, side);
-		return;
-	}
-	if (nread > 0) {
-		stream_arrived(c, side, (size_t)nread);
+	if (n > 0) {
+		stream_arrived(c, side, (size_t)n);
 		conn_event(c, EVENT_BYTES, side);
 	} else {
 		st->has_ended = true;
 		st->is_reading = false;
 		/* A peer whose end came behind a failed write was reset. */
-		if (nread == UV_EOF && !c->streams[other_side(side)].is_broken)
+		if (n == 0 && !c->streams[other_side(side)].is_broken)
 			conn_event(c, EVENT_FIN, side);
 		else
 			conn_event(c, EVENT_ERROR, side);
@@ -462,24 +460,78 @@ conn_read(struct conn *c, enum side side, ssize_t nread)
 	conn_run(c);
 }
 
-void
-conn_written(uv_write_t *req, int status)
+static bool
+wants_read(struct conn *c, enum side side)
 {
-	struct buffer *b = container_of(req, struct buffer, write);
-	struct conn *c = b->conn;
-	enum side side = (enum side)b->side;
+	const struct sock *s = conn_sock(c, side);
 
-	if (c == NULL) {
-		slab_give(&b->worker->buffers, b);
+	return !c->is_ending && s != NULL && s->may_read &&
+	       c->streams[side].is_reading;
+}
+
+static void
+read_once(struct conn *c, enum side side)
+{
+	struct worker *w = worker_of(c);
+	ssize_t n = stream_read(c, side);
+
+	if (n == -EAGAIN)
+		return;
+	if (n == -ENOBUFS) {
+		starve(c, side);
 		return;
 	}
-	if (status < 0)
-		stream_broke(c, side);
-	buffer_written(b, b->in_flight);
-	b->in_flight = 0;
-	stream_flush(c, side);
-	tell_flushed(c);
-	conn_run(c);
+	was_read(c, side, n);
+	if (w->end_follows && wants_read(c, side))
+		was_read(c, side, 0);
+	w->end_follows = false;
+}
+
+/* Reads some; who has more to say comes again when others had their turn. */
+static void
+read_some(struct conn *c, enum side side)
+{
+	unsigned i;
+
+	for (i = 0; i < READS && wants_read(c, side); i++)
+		read_once(c, side);
+	if (wants_read(c, side))
+		poller_again(&worker_of(c)->poller, conn_sock(c, side));
+}
+
+void
+conn_ready(struct conn *c, enum side side, uint32_t events)
+{
+	enum side from = other_side(side);
+
+	if (c->is_ending)
+		return;
+	if ((events & EPOLLOUT) != 0 && !stream_is_flushed(c, from)) {
+		stream_flush(c, from);
+		tell_flushed(c);
+		conn_run(c);
+	}
+	if (wants_read(c, side)) {
+		read_some(c, side);
+	} else if (!c->is_ending &&
+		   (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+		stream_check(c, side);
+		conn_run(c);
+	}
+}
+
+void
+conn_client_ready(struct sock *s, uint32_t events)
+{
+	conn_ready(container_of(s, struct conn, sock), SIDE_CLIENT, events);
+}
+
+bool
+conn_has_seat(const struct listener *from)
+{
+	const struct slab *s = &from->worker->conns;
+
+	return s->used < s->cap;
 }
 
 static struct conn *
@@ -497,7 +549,7 @@ take_seat(struct listener *from)
 	c->listener = from;
 	c->id = w->next_id++;
 	c->session.opened_ms = worker_now(w);
-	(void)uv_tcp_init(&w->loop, &c->tcp); /* cannot fail without a socket */
+	sock_init(&c->sock, SOCK_CLIENT);
 	return c;
 }
 
@@ -509,7 +561,7 @@ start(struct conn *c, int error)
 		error = facts_open(c);
 	if (error != 0) {
 		c->is_ending = true;
-		uv_close((uv_handle_t *)&c->tcp, on_closed);
+		poller_remove(&worker_of(c)->poller, &c->sock);
 		return error;
 	}
 	metrics_add(worker_of(c)->options.metrics,
@@ -525,18 +577,7 @@ start(struct conn *c, int error)
 }
 
 int
-conn_accept(struct listener *from)
-{
-	struct conn *c = take_seat(from);
-
-	if (c == NULL)
-		return -ENOBUFS;
-	return start(
-	    c, uv_accept((uv_stream_t *)&from->tcp, (uv_stream_t *)&c->tcp));
-}
-
-int
-conn_adopt(struct listener *from, int fd)
+conn_open(struct listener *from, int fd)
 {
 	struct conn *c = take_seat(from);
 	int error;
@@ -545,7 +586,7 @@ conn_adopt(struct listener *from, int fd)
 		(void)close(fd);
 		return -ENOBUFS;
 	}
-	error = uv_tcp_open(&c->tcp, fd);
+	error = poller_add(&from->worker->poller, &c->sock, fd);
 	if (error != 0)
 		(void)close(fd);
 	return start(c, error);

@@ -1,21 +1,20 @@
 /*
- * A connection: the client's handle and its session, in one slab seat.
+ * A connection: the client's socket and its session, in one slab seat.
  *
- * Every libuv callback of a connection fills in what happened and calls
- * conn_event(); only conn_run() steps the session, one event after the other,
- * and carries out its orders. There is one way out, conn_end(). A seat holds
- * exactly one handle, so it is freed when that handle is closed; the MTA's
- * handle has a seat of its own (leg.h), which may close long before or a
- * little after.
+ * Whatever is told of a connection is noted by conn_event(); only conn_run()
+ * steps the session, one event after the other, and carries out its orders.
+ * There is one way out, conn_end(). The seat is free a turn later; the MTA's
+ * socket has a seat of its own (leg.h), which may be free long before.
  */
 #ifndef PROXY_RELAY_CONN_H
 #define PROXY_RELAY_CONN_H
 
 #include <assert.h>
-#include <uv.h>
+#include <sys/socket.h>
 
 #include "proxy/relay/facts.h"
 #include "proxy/relay/gate.h"
+#include "proxy/relay/poller.h"
 #include "proxy/relay/wheel.h"
 #include "tarry/session.h"
 
@@ -47,6 +46,7 @@ struct conn {
 	struct buffer *buffers[SIDE_COUNT]; /* NULL: nothing is pending */
 	struct wheel_node node;
 	struct place place;
+	struct sock sock;  /* the client's */
 	uint32_t pending;  /* events, one bit each */
 	uint32_t wake_ms;  /* orders.deadline_ms, since opened; 0: none */
 	uint32_t check_ms; /* when to look at what is not read; 0: never */
@@ -61,21 +61,18 @@ struct conn {
 	bool wants_flushed : 1;
 	struct facts facts;
 	struct session session;
-	uv_tcp_t tcp;
 };
 
-static_assert(sizeof(struct conn) <= 704, "so much a session held costs");
+static_assert(sizeof(struct conn) <= 448, "so much a session held costs");
+
+/* True if there is a seat for one more. */
+bool conn_has_seat(const struct listener *from);
 
 /*
- * Takes a seat for the connection that waits at the listener, and opens the
- * session. Returns 0, or a negative errno: -ENOBUFS when all seats are used
- * (the connection still waits), another one if it was closed.
+ * Opens the session of an accepted socket, which is taken over or closed.
+ * Returns 0, or a negative errno: -ENOBUFS when all seats are used.
  */
-__attribute__((warn_unused_result)) int conn_accept(struct listener *from);
-
-/* The same for a descriptor that was accepted already; taken over or closed. */
-__attribute__((warn_unused_result)) int conn_adopt(struct listener *from,
-						   int fd);
+int conn_open(struct listener *from, int fd);
 
 /* Notes that something happened; conn_run() makes it known. */
 void conn_event(struct conn *c, enum event_kind kind, enum side side);
@@ -89,19 +86,23 @@ void conn_granted(struct conn *c, enum places_grant grant);
 /* The wheel says that the connection's deadline has come. */
 void conn_wake(struct conn *c);
 
-/* For stream.c: a side was read, with libuv's result. */
-void conn_read(struct conn *c, enum side side, ssize_t nread);
+/*
+ * A side's socket is ready, as the poller says: writes what waited for it and
+ * reads what is wanted.
+ */
+void conn_ready(struct conn *c, enum side side, uint32_t events);
 
-/* For stream.c: the callback of the write in a struct buffer. */
-void conn_written(uv_write_t *req, int status);
+/* For the poller: the client's socket; and when it is closed. */
+void conn_client_ready(struct sock *s, uint32_t events);
+void conn_client_closed(struct sock *s);
 
 /*
- * Ends the connection: log line, counts, slot and buffers back, handles
- * closed. Idempotent. The seat is freed in a later loop turn.
+ * Ends the connection: log line, counts, slot and buffers back, sockets
+ * closed. Idempotent. The seat is freed in a later turn.
  */
 void conn_end(struct conn *c, enum session_reason reason);
 
-/* The handle of a side, or NULL if there is none that is connected. */
-uv_stream_t *conn_handle(struct conn *c, enum side side);
+/* The socket of a side, or NULL if there is none that is connected. */
+struct sock *conn_sock(struct conn *c, enum side side);
 
 #endif

@@ -26,13 +26,11 @@ static size_t
 kernel_syn(struct conn *c, uint8_t raw[SYN_RAW_CAP])
 {
 	socklen_t len = SYN_RAW_CAP;
-	uv_os_fd_t fd;
 
 	if (!worker_of(c)->options.rules.config->syn.kernel)
 		return 0;
-	if (uv_fileno((uv_handle_t *)&c->tcp, &fd) != 0)
-		return 0;
-	if (getsockopt(fd, IPPROTO_TCP, OPTION_SAVED_SYN, raw, &len) != 0)
+	if (getsockopt(c->sock.fd, IPPROTO_TCP, OPTION_SAVED_SYN, raw, &len) !=
+	    0)
 		return 0;
 	return len;
 }
@@ -48,28 +46,25 @@ ask_client(struct conn *c, struct sockaddr_storage *sa)
 	socklen_t len = c->listener->address.family == 4
 			    ? sizeof(struct sockaddr_in)
 			    : sizeof(struct sockaddr_in6);
-	uv_os_fd_t fd;
-	int r = uv_fileno((uv_handle_t *)&c->tcp, &fd);
 
-	if (r == 0 && getsockopt(fd, SOL_SOCKET, SO_PEERNAME, sa, &len) != 0)
-		r = -errno;
-	return r;
+	if (getsockopt(c->sock.fd, SOL_SOCKET, SO_PEERNAME, sa, &len) != 0)
+		return -errno;
+	return 0;
 }
 
 static int
 ask_addresses(struct conn *c)
 {
 	struct sockaddr_storage sa;
-	int len = sizeof(sa);
+	socklen_t len = sizeof(sa);
 	int r = ask_client(c, &sa);
 
 	if (r != 0)
 		return r;
 	sockaddr_get(&c->session.client, &sa);
 	len = sizeof(sa);
-	r = uv_tcp_getsockname(&c->tcp, (struct sockaddr *)&sa, &len);
-	if (r != 0)
-		return r;
+	if (getsockname(c->sock.fd, (struct sockaddr *)&sa, &len) != 0)
+		return -errno;
 	sockaddr_get(&c->session.server, &sa);
 	return 0;
 }

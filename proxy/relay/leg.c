@@ -3,34 +3,30 @@
  */
 #include "proxy/relay/leg.h"
 
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "proxy/relay/worker_state.h"
 
 #define US_PER_MS 1000
-
-static struct worker *
-seat_worker(const struct leg_seat *seat)
-{
-	return seat->tcp.loop->data;
-}
 
 struct leg *
 leg_of(struct conn *c)
 {
 	if (c->leg == NULL || !c->leg->is_connected)
 		return NULL;
-	return &c->leg->is.leg;
+	return &c->leg->leg;
 }
 
-static void
-on_closed(uv_handle_t *handle)
+void
+leg_closed(struct sock *s)
 {
-	struct leg_seat *seat = container_of(handle, struct leg_seat, tcp);
+	struct leg_seat *seat = container_of(s, struct leg_seat, sock);
 
-	slab_give(&seat_worker(seat)->legs, seat);
+	slab_give(&seat->worker->legs, seat);
 }
 
 static void
@@ -38,11 +34,11 @@ count_failure(struct worker *w, int error)
 {
 	enum metric which = METRIC_MTA_OTHER;
 
-	if (error == UV_ECONNREFUSED)
+	if (error == -ECONNREFUSED)
 		which = METRIC_MTA_REFUSED;
-	else if (error == UV_ETIMEDOUT)
+	else if (error == -ETIMEDOUT)
 		which = METRIC_MTA_TIMEOUT;
-	else if (error == UV_EHOSTUNREACH || error == UV_ENETUNREACH)
+	else if (error == -EHOSTUNREACH || error == -ENETUNREACH)
 		which = METRIC_MTA_UNREACHABLE;
 	metrics_add(w->options.metrics, which, 1);
 	atomic_fetch_add(&w->gauges.dials_failed, 1);
@@ -64,7 +60,7 @@ leg_take_ring(struct conn *c)
 	if (leg_of(c) == NULL || seat->ring != NULL)
 		return;
 	seat->ring = slab_take(&worker_of(c)->rings);
-	seat->is.leg.ring = seat->ring;
+	seat->leg.ring = seat->ring;
 }
 
 void
@@ -86,36 +82,53 @@ leg_hang_up(struct conn *c)
 	if (seat == NULL)
 		return;
 	if (!seat->is_connected && has_timed_out(c))
-		count_failure(worker_of(c), UV_ETIMEDOUT);
+		count_failure(worker_of(c), -ETIMEDOUT);
 	leg_give_ring(c);
 	c->leg = NULL;
 	seat->conn = NULL;
-	uv_close((uv_handle_t *)&seat->tcp, on_closed);
+	poller_remove(&seat->worker->poller, &seat->sock);
 }
 
 static void
-on_connect(uv_connect_t *request, int status)
+was_dialled(struct leg_seat *seat, uint32_t events)
 {
-	struct leg_seat *seat =
-	    container_of(request, struct leg_seat, is.request);
-	struct worker *w = seat_worker(seat);
+	struct worker *w = seat->worker;
+	struct conn *c = seat->conn;
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	if ((events & (EPOLLERR | EPOLLHUP)) != 0)
+		(void)getsockopt(seat->sock.fd, SOL_SOCKET, SO_ERROR, &error,
+				 &len);
+	if (error != 0) {
+		count_failure(w, -error);
+		conn_event(c, EVENT_MTA_FAILED, SIDE_CLIENT);
+		return;
+	}
+	seat->is_connected = true;
+	metrics_time(w->options.metrics, METRIC_HISTOGRAM_MTA_CONNECT,
+		     (uint64_t)(conn_now(c) - seat->dialled_ms) * US_PER_MS);
+	conn_event(c, EVENT_MTA_CONNECTED, SIDE_CLIENT);
+}
+
+void
+leg_ready(struct sock *s, uint32_t events)
+{
+	struct leg_seat *seat = container_of(s, struct leg_seat, sock);
 	struct conn *c = seat->conn;
 
 	if (c == NULL)
 		return;
-	if (status != 0) {
-		count_failure(w, status);
-		conn_event(c, EVENT_MTA_FAILED, SIDE_CLIENT);
-	} else {
-		/* libuv is done with the request before it calls back. */
-		memset(&seat->is.leg, 0, sizeof(seat->is.leg));
-		seat->is_connected = true;
-		metrics_time(w->options.metrics, METRIC_HISTOGRAM_MTA_CONNECT,
-			     (uint64_t)(conn_now(c) - seat->dialled_ms) *
-				 US_PER_MS);
-		conn_event(c, EVENT_MTA_CONNECTED, SIDE_CLIENT);
+	if (!seat->is_connected) {
+		if (events == 0)
+			return;
+		was_dialled(seat, events);
+		conn_run(c);
+		/* It may have hung up. */
+		if (c->leg != seat)
+			return;
 	}
-	conn_run(c);
+	conn_ready(c, SIDE_MTA, events);
 }
 
 static struct leg_seat *
@@ -127,6 +140,8 @@ take_seat(struct conn *c)
 	if (seat == NULL)
 		return NULL;
 	memset(seat, 0, sizeof(*seat));
+	sock_init(&seat->sock, SOCK_MTA);
+	seat->worker = w;
 	seat->conn = c;
 	seat->dialled_ms = conn_now(c);
 	return seat;
@@ -137,21 +152,37 @@ take_seat(struct conn *c)
  * of that need not go alone: without quick ACKs the kernel waits for data.
  */
 static void
-open_handle(struct worker *w, struct leg_seat *seat)
+set_options(const struct worker *w, int fd)
 {
+	static const int on = 1;
 	static const int off = 0;
-	uv_os_fd_t fd;
 
-	if (w->site.client_address == CLIENT_ADDRESS_NONE ||
-	    uv_tcp_init_ex(&w->loop, &seat->tcp, w->mta_address.ss_family) !=
-		0) {
-		/* Without a socket this only sets fields. */
-		(void)uv_tcp_init(&w->loop, &seat->tcp);
-	} else if (uv_fileno((uv_handle_t *)&seat->tcp, &fd) == 0) {
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (w->site.client_address != CLIENT_ADDRESS_NONE)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &off,
 				 sizeof(off));
-	}
-	(void)uv_tcp_nodelay(&seat->tcp, 1);
+}
+
+/* Begins to connect. Returns 0 or a negative errno. */
+static int
+dial(struct worker *w, struct leg_seat *seat)
+{
+	const struct sockaddr *to = (const struct sockaddr *)&w->mta_address;
+	int fd = socket(to->sa_family,
+			SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int error = 0;
+
+	if (fd < 0)
+		return -errno;
+	set_options(w, fd);
+	/* On this host it is over when it returns; nobody minds. */
+	if (connect(fd, to, w->mta_address_len) != 0 && errno != EINPROGRESS)
+		error = -errno;
+	if (error == 0)
+		error = poller_add(&w->poller, &seat->sock, fd);
+	if (error != 0)
+		(void)close(fd);
+	return error;
 }
 
 void
@@ -168,17 +199,12 @@ leg_dial(struct conn *c)
 		return;
 	}
 	c->leg = seat;
-	open_handle(w, seat);
 	metrics_add(w->options.metrics, METRIC_MTA_DIALS, 1);
-	error = uv_tcp_connect(&seat->is.request, &seat->tcp,
-			       (const struct sockaddr *)&w->mta_address,
-			       on_connect);
+	error = dial(w, seat);
 	if (error != 0) {
 		count_failure(w, error);
 		conn_event(c, EVENT_MTA_FAILED, SIDE_CLIENT);
-		return;
 	}
-	stream_read_ahead(c);
 }
 
 void

@@ -2,14 +2,14 @@
  * The MTA's side of a connection, in a slab seat of its own.
  *
  * Taken at the order `dial`, closed by `hang_up` or with the connection. From
- * then on it belongs to nobody and frees itself when its handle is closed.
+ * then on it belongs to nobody; it is free a turn later.
  */
 #ifndef PROXY_RELAY_LEG_H
 #define PROXY_RELAY_LEG_H
 
 #include <assert.h>
-#include <uv.h>
 
+#include "proxy/relay/poller.h"
 #include "tarry/session.h"
 
 struct conn;
@@ -17,18 +17,16 @@ struct conn;
 struct leg_seat {
 	uint32_t slab_link;
 	uint32_t dialled_ms; /* since the session was opened */
-	struct conn *conn;   /* NULL: left alone, closing */
+	struct worker *worker;
+	struct conn *conn; /* NULL: left alone, closing */
+	struct sock sock;
 	bool is_connected;
-	bool is_greeted; /* its time was taken */
-	union {
-		uv_connect_t request; /* until it is connected */
-		struct leg leg;	      /* from then on */
-	} is;
+	bool is_greeted;      /* its time was taken */
 	struct pending *ring; /* lent to the leg; NULL: none */
-	uv_tcp_t tcp;
+	struct leg leg;
 };
 
-static_assert(sizeof(struct leg_seat) <= 496, "a session relayed, on top");
+static_assert(sizeof(struct leg_seat) <= 256, "a session relayed, on top");
 
 /* The core's part: NULL until it is connected. */
 struct leg *leg_of(struct conn *c);
@@ -45,6 +43,10 @@ void leg_hang_up(struct conn *c);
 /* Lends the leg a ring for many replies, if one is free; takes it back. */
 void leg_take_ring(struct conn *c);
 void leg_give_ring(struct conn *c);
+
+/* For the poller: the MTA's socket; and when it is closed. */
+void leg_ready(struct sock *s, uint32_t events);
+void leg_closed(struct sock *s);
 
 /* The MTA's greeting is complete: takes the time. */
 void leg_greeted(struct conn *c);

@@ -62,39 +62,73 @@ set_options(int fd, const struct addr *address, bool saves_syn)
 	return error;
 }
 
-static void
-on_connection(uv_stream_t *server, int status)
+/* The next connection of the kernel's queue, or a negative errno. */
+static int
+take_next(const struct listener *l)
 {
-	struct listener *l = container_of(server, struct listener, tcp);
+	for (;;) {
+		int fd = accept4(l->sock.fd, NULL, NULL,
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (status != 0) {
-		log_say(LOG_LEVEL_ERROR, "listener %s: accept: %s", l->name,
-			uv_strerror(status));
-		return;
+		if (fd >= 0)
+			return fd;
+		if (errno != EINTR && errno != ECONNABORTED)
+			return -errno;
 	}
-	l->is_waiting = true;
-	listener_resume(l);
+}
+
+/* The queue is empty, or something that no session can mend is amiss. */
+static void
+cannot_take(struct listener *l, int error)
+{
+	l->is_waiting = error != -EAGAIN;
+	if (error == -EAGAIN || error == l->said_error)
+		return;
+	l->said_error = error;
+	log_say(LOG_LEVEL_ERROR, "listener %s: accept: %s", l->name,
+		uv_strerror(error));
 }
 
 void
 listener_resume(struct listener *l)
 {
 	struct worker *w = l->worker;
-	int r;
 
-	if (!l->is_waiting || !l->is_open)
-		return;
-	if (w->accepts >= LISTENER_TURN_CAP) {
-		worker_want_turn(w);
-		return;
+	while (l->is_waiting && l->is_open) {
+		int fd;
+
+		if (w->accepts >= LISTENER_TURN_CAP) {
+			worker_want_turn(w);
+			return;
+		}
+		if (!conn_has_seat(l)) {
+			worker_paused(w);
+			return;
+		}
+		fd = take_next(l);
+		if (fd < 0) {
+			cannot_take(l, fd);
+			return;
+		}
+		w->accepts++;
+		(void)conn_open(l, fd);
 	}
-	l->is_waiting = false;
-	w->accepts++;
-	r = conn_accept(l);
-	if (r != -ENOBUFS)
-		return;
+}
+
+void
+listener_ready(struct sock *s, uint32_t events)
+{
+	struct listener *l = container_of(s, struct listener, sock);
+
+	(void)events;
 	l->is_waiting = true;
-	worker_paused(w);
+	listener_resume(l);
+}
+
+void
+listener_closed(struct sock *s)
+{
+	(void)s; /* listener_free() comes when the worker ends */
 }
 
 static int
@@ -102,7 +136,8 @@ open_socket(const struct addr *address, bool saves_syn, int *out)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = sockaddr_set(&sa, address);
-	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd =
+	    socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int error;
 
 	if (fd < 0)
@@ -123,10 +158,10 @@ static void
 say_address(struct listener *l)
 {
 	struct sockaddr_storage sa;
-	int len = sizeof(sa);
+	socklen_t len = sizeof(sa);
 	char text[ADDR_TEXT_CAP];
 
-	if (uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&sa, &len) == 0)
+	if (getsockname(l->sock.fd, (struct sockaddr *)&sa, &len) == 0)
 		sockaddr_get(&l->address, &sa);
 	(void)addr_text(&l->address, text, sizeof(text));
 	log_say(LOG_LEVEL_INFO, "listener %s: listening on %s", l->name, text);
@@ -141,6 +176,7 @@ listener_open(struct listener *l, struct worker *w, const char *name,
 	int error;
 
 	memset(l, 0, sizeof(*l));
+	sock_init(&l->sock, SOCK_LISTENER);
 	l->worker = w;
 	l->name = strdup(name);
 	if (l->name == NULL)
@@ -149,16 +185,15 @@ listener_open(struct listener *l, struct worker *w, const char *name,
 	error = open_socket(address, saves_syn, &fd);
 	if (error != 0)
 		goto say;
-	(void)uv_tcp_init(&w->loop, &l->tcp); /* cannot fail without a socket */
-	l->is_open = true;
-	error = uv_tcp_open(&l->tcp, fd);
+	if (listen(fd, BACKLOG) != 0)
+		error = -errno;
+	if (error == 0)
+		error = poller_add(&w->poller, &l->sock, fd);
 	if (error != 0) {
 		(void)close(fd);
 		goto say;
 	}
-	error = uv_listen((uv_stream_t *)&l->tcp, BACKLOG, on_connection);
-	if (error != 0)
-		goto say;
+	l->is_open = true;
 	say_address(l);
 	return 0;
 say:
@@ -172,22 +207,12 @@ say:
 static void
 empty_queue(struct listener *l)
 {
-	uv_os_fd_t listening;
 	int fd;
 
-	if (uv_fileno((uv_handle_t *)&l->tcp, &listening) != 0)
-		return;
-	for (;;) {
-		fd = accept4(listening, NULL, NULL,
-			     SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-			continue;
-		if (fd < 0)
-			return;
-		if (conn_adopt(l, fd) == -ENOBUFS)
+	while ((fd = take_next(l)) >= 0)
+		if (conn_open(l, fd) == -ENOBUFS)
 			metrics_add(l->worker->options.metrics,
 				    METRIC_REFUSED_FULL, 1);
-	}
 }
 
 void
@@ -195,8 +220,6 @@ listener_drain(struct listener *l)
 {
 	if (!l->is_open)
 		return;
-	if (l->is_waiting && conn_accept(l) != -ENOBUFS)
-		l->is_waiting = false;
 	empty_queue(l);
 	listener_close(l);
 }
@@ -208,7 +231,7 @@ listener_close(struct listener *l)
 		return;
 	l->is_open = false;
 	l->is_waiting = false;
-	uv_close((uv_handle_t *)&l->tcp, NULL);
+	poller_remove(&l->worker->poller, &l->sock);
 }
 
 void

@@ -1,17 +1,15 @@
 /*
  * A listening socket of a worker.
  *
- * It is paused by leaving one connection unaccepted: libuv then stops
- * listening by itself, and a late accept goes on. So libuv is never given
- * the chance to run into the descriptor limit, where it would close clients
- * without a word.
+ * It is paused by not accepting: what comes waits in the kernel's queue until
+ * there is a seat, and the descriptor limit is never reached.
  */
 #ifndef PROXY_RELAY_LISTENER_H
 #define PROXY_RELAY_LISTENER_H
 
 #include <stdbool.h>
-#include <uv.h>
 
+#include "proxy/relay/poller.h"
 #include "tarry/addr.h"
 
 /* So many accepts a loop turn; the sessions that run want their turn too. */
@@ -23,9 +21,10 @@ struct listener {
 	struct worker *worker;
 	char *name; /* a copy: the config may be replaced */
 	struct addr address;
-	uv_tcp_t tcp;
+	struct sock sock;
+	int said_error; /* the last that was logged */
 	bool is_open;
-	bool is_waiting; /* one connection is there, not accepted */
+	bool is_waiting; /* there may be some to accept */
 };
 
 /*
@@ -47,7 +46,11 @@ void listener_drain(struct listener *l);
 /* Closes. Idempotent. */
 void listener_close(struct listener *l);
 
-/* Frees what is not the handle's. */
+/* For the poller. */
+void listener_ready(struct sock *s, uint32_t events);
+void listener_closed(struct sock *s);
+
+/* Frees what is not the socket's. */
 void listener_free(struct listener *l);
 
 #endif

@@ -1,11 +1,12 @@
 /*
  * Bytes on their way. Invariants: released bytes that could be written are
- * written before a callback returns; a buffer is held only while something is
+ * written before a step is over; a buffer is held only while something is
  * pending; a write error is not an event by itself, because what the peer
  * said before it went is still to be read. The read side reports the end.
  */
 #include "proxy/relay/stream.h"
 
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -34,6 +35,7 @@
 #define STATE_CLOSE 7
 #define STATE_CLOSE_WAIT 8
 
+int stream_more;
 static struct buffer *
 take_buffer(struct conn *c, enum side side)
 {
@@ -43,7 +45,7 @@ take_buffer(struct conn *c, enum side side)
 		return b;
 	b = slab_take(&worker_of(c)->buffers);
 	if (b != NULL)
-		buffer_init(b, worker_of(c), c, (uint8_t)side);
+		buffer_init(b);
 	c->buffers[side] = b;
 	return b;
 }
@@ -58,16 +60,8 @@ give_buffer(struct conn *c, enum side side)
 void
 stream_close(struct conn *c, enum side side)
 {
-	struct buffer *b = c->buffers[side];
-
-	if (b == NULL)
-		return;
-	if (b->in_flight == 0) {
+	if (c->buffers[side] != NULL)
 		give_buffer(c, side);
-		return;
-	}
-	b->conn = NULL;
-	c->buffers[side] = NULL;
 }
 
 bool
@@ -123,67 +117,48 @@ stream_broke(struct conn *c, enum side side)
 }
 
 /*
- * Writes what the socket takes at once. Returns the bytes that need no more
- * care: all of them if the peer is gone.
+ * Writes what the socket takes. Returns the bytes that need no more care: all
+ * of them if the peer is gone. What did not go goes when the poller says that
+ * the socket is writable again. The end of the MTA, when it is known to be
+ * right behind its last words, goes out together with them.
  */
 static size_t
 write_now(struct conn *c, enum side side, const void *bytes, size_t len)
 {
 	struct stream *st = &c->streams[side];
-	uv_stream_t *to = conn_handle(c, other_side(side));
-	uv_buf_t buf;
-	int r;
+	const struct sock *to = conn_sock(c, other_side(side));
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+	ssize_t n;
 
 	if (to == NULL)
 		return 0;
 	if (st->is_broken)
 		return len;
-	/* libuv's type has no const; it only reads. */
-	buf = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)len);
-	r = uv_try_write(to, &buf, 1);
-	if (r >= 0)
-		return (size_t)r;
-	if (r == UV_EAGAIN)
+	if (side == SIDE_MTA && worker_of(c)->end_follows)
+		flags |= MSG_MORE;
+	do
+		n = send(to->fd, bytes, len, flags);
+	while (n < 0 && errno == EINTR);
+	if (n >= 0)
+		return (size_t)n;
+	if (errno == EAGAIN)
 		return 0;
 	stream_broke(c, side);
 	return len;
-}
-
-/* What did not go at once goes when the socket is writable. */
-static void
-write_later(struct conn *c, enum side side)
-{
-	struct buffer *b = c->buffers[side];
-	uv_stream_t *to = conn_handle(c, other_side(side));
-	size_t len;
-	const uint8_t *out = buffer_out(b, &len);
-	uv_buf_t buf;
-
-	if (to == NULL || len == 0)
-		return;
-	buf = uv_buf_init((char *)(uintptr_t)out, (unsigned)len);
-	if (uv_write(&b->write, to, &buf, 1, conn_written) == 0) {
-		b->in_flight = (uint32_t)len; /* <= buffer */
-		return;
-	}
-	stream_broke(c, side);
-	buffer_forget_released(b);
 }
 
 static void
 shut_if_done(struct conn *c, enum side side)
 {
 	struct stream *st = &c->streams[side];
-	uv_stream_t *to = conn_handle(c, other_side(side));
-	uv_os_fd_t fd;
+	const struct sock *to = conn_sock(c, other_side(side));
 
 	if (!st->wants_shut || st->is_shut || to == NULL ||
 	    !stream_is_flushed(c, side))
 		return;
 	st->is_shut = true;
 	/* It can only fail where the connection is gone: read tells. */
-	if (uv_fileno((uv_handle_t *)to, &fd) == 0)
-		(void)shutdown(fd, SHUT_WR);
+	(void)shutdown(to->fd, SHUT_WR);
 }
 
 void
@@ -193,12 +168,10 @@ stream_flush(struct conn *c, enum side side)
 	const uint8_t *out;
 	size_t len;
 
-	if (b != NULL && b->in_flight == 0) {
+	if (b != NULL) {
 		out = buffer_out(b, &len);
 		if (len > 0)
 			buffer_written(b, write_now(c, side, out, len));
-		if (b->released > 0)
-			write_later(c, side);
 		if (buffer_is_empty(b))
 			give_buffer(c, side);
 	}
@@ -248,7 +221,6 @@ pass_loose(struct conn *c, enum side side, uint32_t used,
 	if (written < used) {
 		(void)buffer_use(c->buffers[side], used - written);
 		(void)buffer_release(c->buffers[side], used - written);
-		write_later(c, side);
 	}
 	return REASON_NONE;
 }
@@ -277,7 +249,6 @@ say_directly(struct conn *c, enum side side, const char *words, size_t len)
 	if (b == NULL)
 		return REASON_FULL;
 	(void)buffer_say(b, words + written, len - written);
-	write_later(c, side);
 	return REASON_NONE;
 }
 
@@ -324,35 +295,7 @@ stream_apply(struct conn *c, enum side side, uint32_t used,
 	return say_directly(c, side, o->say[to], o->say_len[to]);
 }
 
-/* What the MTA will not get any more, without what the client said since. */
-static bool
-forget_to_mta(struct conn *c)
-{
-	struct buffer *b = c->buffers[SIDE_CLIENT];
-	struct buffer *rest;
-
-	if (b == NULL)
-		return true;
-	if (b->in_flight == 0) {
-		buffer_forget_released(b);
-		stream_flush(c, SIDE_CLIENT);
-		return true;
-	}
-	stream_close(c, SIDE_CLIENT);
-	if (b->held + b->unused == 0)
-		return true;
-	rest = take_buffer(c, SIDE_CLIENT);
-	if (rest == NULL)
-		return false;
-	rest->fresh = b->fresh;
-	memcpy(buffer_tail(rest), b->data + b->start + b->released,
-	       b->held + b->unused);
-	buffer_arrived(rest, b->held + b->unused);
-	(void)buffer_use(rest, b->held);
-	return true;
-}
-
-bool
+void
 stream_forget_mta(struct conn *c)
 {
 	struct stream *to_client = &c->streams[SIDE_MTA];
@@ -362,13 +305,16 @@ stream_forget_mta(struct conn *c)
 		buffer_forget_rest(c->buffers[SIDE_MTA]);
 		stream_flush(c, SIDE_MTA);
 	}
+	if (c->buffers[SIDE_CLIENT] != NULL) {
+		buffer_forget_released(c->buffers[SIDE_CLIENT]);
+		stream_flush(c, SIDE_CLIENT);
+	}
 	to_client->is_reading = false;
 	to_client->is_starved = false;
 	to_client->has_ended = false;
 	to_mta->is_broken = false;
 	to_mta->wants_shut = false;
 	to_mta->is_shut = false;
-	return forget_to_mta(c);
 }
 
 static bool
@@ -398,67 +344,22 @@ may_take_buffer(const struct conn *c)
 	return w->buffers.cap - w->buffers.used > kept;
 }
 
-static void
-on_alloc_client(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-	(void)suggested;
-	stream_alloc(container_of(handle, struct conn, tcp), SIDE_CLIENT, buf);
-}
-
-static void
-on_alloc_mta(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-	struct leg_seat *seat = container_of(handle, struct leg_seat, tcp);
-
-	(void)suggested;
-	stream_alloc(seat->conn, SIDE_MTA, buf);
-}
-
-static void
-on_read_client(uv_stream_t *handle, ssize_t nread, const uv_buf_t *buf)
-{
-	(void)buf;
-	conn_read(container_of(handle, struct conn, tcp), SIDE_CLIENT, nread);
-}
-
-static void
-on_read_mta(uv_stream_t *handle, ssize_t nread, const uv_buf_t *buf)
-{
-	struct leg_seat *seat = container_of(handle, struct leg_seat, tcp);
-
-	(void)buf;
-	conn_read(seat->conn, SIDE_MTA, nread);
-}
-
 void
 stream_set_reading(struct conn *c, enum side side)
 {
 	struct stream *st = &c->streams[side];
-	uv_stream_t *from = conn_handle(c, side);
-	bool want;
+	struct sock *from = conn_sock(c, side);
 
 	if (from == NULL || st->has_ended)
 		return;
 	st->is_starved = st->is_starved && !may_take_buffer(c);
-	want = st->is_wanted && !st->is_starved && has_room(c, side);
-	if (want == st->is_reading)
+	if (!st->is_wanted || st->is_starved || !has_room(c, side)) {
+		st->is_reading = false;
 		return;
-	st->is_reading = want;
-	if (!want)
-		(void)uv_read_stop(from);
-	else if (side == SIDE_CLIENT)
-		(void)uv_read_start(from, on_alloc_client, on_read_client);
-	else
-		(void)uv_read_start(from, on_alloc_mta, on_read_mta);
-}
-
-void
-stream_read_ahead(struct conn *c)
-{
-	uv_stream_t *from = (uv_stream_t *)&c->leg->tcp;
-
-	c->streams[SIDE_MTA].is_reading =
-	    uv_read_start(from, on_alloc_mta, on_read_mta) == 0;
+	}
+	if (!st->is_reading && from->may_read)
+		poller_again(&worker_of(c)->poller, from);
+	st->is_reading = true;
 }
 
 /*
@@ -491,10 +392,8 @@ stream_set_window(struct conn *c, enum receive_buffer size)
 {
 	int bytes = size == RECEIVE_SMALL ? WINDOW_SMALL : WINDOW_FULL;
 	int no_lock = 0;
-	uv_os_fd_t fd;
+	int fd = c->sock.fd;
 
-	if (uv_fileno((uv_handle_t *)&c->tcp, &fd) != 0)
-		return;
 	/* If it fails the upload is only paced, or only slower. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
 	if (size == RECEIVE_FULL)
@@ -502,13 +401,27 @@ stream_set_window(struct conn *c, enum receive_buffer size)
 				 sizeof(no_lock));
 }
 
-void
-stream_alloc(struct conn *c, enum side side, uv_buf_t *buf)
+/*
+ * The MTA's end is often there with its last reply. Said in one piece it costs
+ * the network a packet less, and the client a waking.
+ */
+static bool
+is_end_next(const struct sock *from)
+{
+	char byte;
+
+	return recv(from->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
+}
+
+ssize_t
+stream_read(struct conn *c, enum side side)
 {
 	struct worker *w = worker_of(c);
 	struct buffer *b = c->buffers[side];
+	struct sock *from = conn_sock(c, side);
 	size_t room = BUFFER_READ_CAP;
 	uint8_t *at = w->read_buffer;
+	ssize_t n;
 
 	if (b != NULL) {
 		room = buffer_room(b);
@@ -516,7 +429,20 @@ stream_alloc(struct conn *c, enum side side, uv_buf_t *buf)
 	} else if (!may_take_buffer(c)) {
 		room = 0;
 	}
-	*buf = uv_buf_init((char *)at, (unsigned)read_limit(c, side, room));
+	room = read_limit(c, side, room);
+	if (room == 0)
+		return -ENOBUFS;
+	do
+		n = recv(from->fd, at, room, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		n = -errno;
+	/* Less than there was room for: no more will come without an event. */
+	if (n == -EAGAIN || (n > 0 && (size_t)n < room && !from->is_over))
+		from->may_read = false;
+	w->end_follows = side == SIDE_MTA && from->is_over && n > 0 &&
+			 (size_t)n < room && is_end_next(from);
+	return n;
 }
 
 void
@@ -537,15 +463,14 @@ void
 stream_check(struct conn *c, enum side side)
 {
 	struct stream *st = &c->streams[side];
-	uv_stream_t *from = conn_handle(c, side);
+	const struct sock *from = conn_sock(c, side);
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
-	uv_os_fd_t fd;
 	int unread = 0;
 
-	if (from == NULL || uv_fileno((uv_handle_t *)from, &fd) != 0)
+	if (from == NULL)
 		return;
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+	if (getsockopt(from->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
 		return;
 	if (info.tcpi_state != STATE_CLOSE &&
 	    info.tcpi_state != STATE_CLOSE_WAIT)
@@ -556,7 +481,8 @@ stream_check(struct conn *c, enum side side)
 		return;
 	}
 	/* The MTA's last words are read before its end is told. */
-	if (st->has_ended || ioctl(fd, FIONREAD, &unread) != 0 || unread > 0)
+	if (st->has_ended || ioctl(from->fd, FIONREAD, &unread) != 0 ||
+	    unread > 0)
 		return;
 	st->has_ended = true;
 	conn_event(c, info.tcpi_state == STATE_CLOSE ? EVENT_ERROR : EVENT_FIN,

@@ -10,7 +10,7 @@
 #define PROXY_RELAY_STREAM_H
 
 #include <stdbool.h>
-#include <uv.h>
+#include <sys/types.h>
 
 #include "tarry/session.h"
 
@@ -47,22 +47,15 @@ void stream_flush(struct conn *c, enum side side);
 
 /*
  * The MTA is gone: forgets what it said and was not released, and what was
- * released to it. False if there was no buffer to keep the rest in.
+ * released to it.
  */
-bool stream_forget_mta(struct conn *c);
+void stream_forget_mta(struct conn *c);
 
-/* Gives the buffer back; one that is in flight comes back by itself. */
+/* Gives the buffer back. */
 void stream_close(struct conn *c, enum side side);
 
 /* Starts or stops reading, by what is wanted and what there is room for. */
 void stream_set_reading(struct conn *c, enum side side);
-
-/*
- * Starts to read the MTA while it is being dialled. Nothing is read before
- * the dial has come through; but libuv need not ask for the socket's events
- * again then, which are two system calls.
- */
-void stream_read_ahead(struct conn *c);
 
 /*
  * The kernel's receive buffer of the client: small, so that the sender of a
@@ -70,10 +63,14 @@ void stream_read_ahead(struct conn *c);
  */
 void stream_set_window(struct conn *c, enum receive_buffer size);
 
-/* Room for the next read, for libuv; length 0 if there is none. */
-void stream_alloc(struct conn *c, enum side side, uv_buf_t *buf);
+/*
+ * Reads once, as much as may be read. Returns the bytes, 0 at the end, or a
+ * negative errno: -EAGAIN when nothing is there, -ENOBUFS when there is no
+ * room for it.
+ */
+ssize_t stream_read(struct conn *c, enum side side);
 
-/* n bytes were read to where stream_alloc() said. */
+/* n bytes were read by stream_read(). */
 void stream_arrived(struct conn *c, enum side side, size_t n);
 
 /* A write to the other side failed: it gets nothing more of this stream. */

@@ -66,8 +66,7 @@ tell_if_drained(struct worker *w)
 void
 worker_want_turn(struct worker *w)
 {
-	if (!w->is_stopping)
-		(void)uv_idle_start(&w->idle, w->on_idle);
+	poller_want_turn(&w->poller);
 }
 
 void
@@ -145,30 +144,32 @@ replan_some(struct worker *w)
 	worker_want_turn(w);
 }
 
+/* Before each wait. */
 static void
-on_idle(uv_idle_t *idle)
+on_turn(struct poller *p)
 {
-	struct worker *w = container_of(idle, struct worker, idle);
+	struct worker *w = container_of(p, struct worker, poller);
 	size_t i;
 
-	(void)uv_idle_stop(idle);
 	w->accepts = 0;
 	for (i = 0; i < w->listeners_count; i++)
 		listener_resume(&w->listeners[i]);
 	if (w->is_replanning)
 		replan_some(w);
-}
-
-static void
-on_prepare(uv_prepare_t *prepare)
-{
-	struct worker *w = container_of(prepare, struct worker, prepare);
-
-	w->accepts = 0;
 	w->site.drip_gap_ms = drip_gap_ms(w->held);
 	shortage_look(w);
 	show_gauges(w);
 }
+
+static const struct poller_calls poller_calls = {
+    .ready = {[SOCK_CLIENT] = conn_client_ready,
+	      [SOCK_MTA] = leg_ready,
+	      [SOCK_LISTENER] = listener_ready},
+    .closed = {[SOCK_CLIENT] = conn_client_closed,
+	       [SOCK_MTA] = leg_closed,
+	       [SOCK_LISTENER] = listener_closed},
+    .turn = on_turn,
+};
 
 static void
 take_mta(struct worker *w, const struct worker_mailbox *m)
@@ -210,8 +211,6 @@ stop(struct worker *w)
 		conn_end(c, REASON_DRAINED);
 	gate_join(w->options.gate, w->options.id, NULL, NULL);
 	uv_close((uv_handle_t *)&w->timer, NULL);
-	uv_close((uv_handle_t *)&w->idle, NULL);
-	uv_close((uv_handle_t *)&w->prepare, NULL);
 	uv_close((uv_handle_t *)&w->async, NULL);
 }
 
@@ -257,7 +256,8 @@ copy_config(struct worker *w)
 	w->site.client_address = config->mta.client_address;
 	w->site.connect_timeout_ms = config->mta.connect_timeout_ms;
 	w->site.counts_matter = config->policy.counts_matter;
-	(void)sockaddr_set(&w->mta_address, &config->mta.address);
+	w->mta_address_len =
+	    sockaddr_set(&w->mta_address, &config->mta.address);
 	if (!w->knows_mta_name)
 		set_name(w);
 }
@@ -348,7 +348,7 @@ run(void *arg)
 {
 	struct worker *w = arg;
 
-	(void)uv_run(&w->loop, UV_RUN_DEFAULT);
+	poller_run(&w->poller);
 }
 
 static int
@@ -358,13 +358,11 @@ open_handles(struct worker *w)
 
 	if (error != 0)
 		return error;
-	/* These three cannot fail. */
-	(void)uv_timer_init(&w->loop, &w->timer);
-	(void)uv_idle_init(&w->loop, &w->idle);
-	(void)uv_prepare_init(&w->loop, &w->prepare);
-	(void)uv_prepare_start(&w->prepare, on_prepare);
-	w->on_idle = on_idle;
+	(void)uv_timer_init(&w->loop, &w->timer); /* cannot fail */
 	w->has_handles = true;
+	error = poller_open(&w->poller, &w->loop, &poller_calls);
+	if (error != 0)
+		return error;
 	worker_arm(w, worker_now(w) + WHEEL_REST_MS);
 	gate_join(w->options.gate, w->options.id, on_gate, w);
 	return 0;
@@ -524,7 +522,7 @@ worker_free(struct worker *w)
 	} else {
 		if (w->has_handles)
 			stop(w);
-		(void)uv_run(&w->loop, UV_RUN_DEFAULT);
+		poller_run(&w->poller);
 	}
 	worker_memory_give(w);
 }

@@ -117,7 +117,6 @@ take_rest(struct worker *w)
 	if (error != 0)
 		return error;
 	error = uv_loop_init(&w->loop);
-	w->loop.data = w; /* for handles whose owner is gone */
 	if (error != 0)
 		uv_mutex_destroy(&w->mailbox_lock);
 	return error;
@@ -132,6 +131,7 @@ worker_memory_take(struct worker **out, const struct worker_options *options)
 	*out = NULL;
 	if (w == NULL)
 		return -ENOMEM;
+	w->poller.fd = -1;
 	w->options = *options;
 	/* Worker and number: no two sessions of a daemon have the same id. */
 	w->next_id = ((uint64_t)options->id << 48) + 1;
@@ -179,6 +179,7 @@ worker_memory_give(struct worker *w)
 	check_slab(&w->rings, "rings");
 	check_slab(&w->buffers, "buffers");
 	check_slab(&w->syns, "long SYNs");
+	poller_close(&w->poller);
 	(void)uv_loop_close(&w->loop);
 	uv_mutex_destroy(&w->mailbox_lock);
 	free_memory(w);

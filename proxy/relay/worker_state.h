@@ -16,6 +16,7 @@
 #include "proxy/relay/lead.h"
 #include "proxy/relay/leg.h"
 #include "proxy/relay/listener.h"
+#include "proxy/relay/poller.h"
 #include "proxy/relay/slab.h"
 #include "proxy/relay/sockaddr.h"
 #include "proxy/relay/stream.h"
@@ -59,11 +60,9 @@ struct worker_gauges {
 struct worker {
 	struct worker_options options;
 	uv_thread_t thread;
-	uv_loop_t loop;
+	uv_loop_t loop; /* of timer and async */
+	struct poller poller;
 	uv_async_t async;
-	uv_prepare_t prepare;
-	uv_idle_t idle;
-	uv_idle_cb on_idle;
 	uv_timer_t timer;      /* the wheel's */
 	uint64_t timer_ms;     /* when it fires; WHEEL_NEVER: not */
 	uint64_t asleep_ms;    /* time that sessions did not live through */
@@ -93,6 +92,7 @@ struct worker {
 	bool mta_ready;
 	struct lead lead;
 	struct sockaddr_storage mta_address;
+	socklen_t mta_address_len;
 
 	bool has_handles;
 	bool has_thread;
@@ -112,6 +112,7 @@ struct worker {
 	 * one callback. */
 	size_t loose;
 	enum side loose_side;
+	bool end_follows; /* what was read are the MTA's last words */
 	uint8_t read_buffer[BUFFER_READ_CAP];
 };
 
@@ -150,7 +151,7 @@ void worker_paused(struct worker *w);
 /* Every session is planned again, some in each turn. */
 void worker_plan_again(struct worker *w);
 
-/* For listener.c: the idle handle runs once more before the next poll. */
+/* Another turn before the next wait. */
 void worker_want_turn(struct worker *w);
 
 /* Every session hears it. */

@@ -27,7 +27,6 @@
 #define SNAPLEN 192
 #define BUFFER_BYTES (8 * 1024 * 1024)
 #define TIMEOUT_MS 100 /* of no effect in immediate mode */
-#define BATCH 256
 #define FILTER_CAP 2048
 #define FUTURE_NS SYN_TABLE_SECOND_NS
 
@@ -401,8 +400,9 @@ capture_run(struct capture *capture)
 	capture->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
 	capture->wall_ns =
 	    capture->is_file ? capture->last_ns : clock_ns(CLOCK_REALTIME);
-	count = pcap_dispatch(capture->pcap, capture->is_file ? -1 : BATCH,
-			      on_packet, (void *)capture);
+	count =
+	    pcap_dispatch(capture->pcap, capture->is_file ? -1 : CAPTURE_BATCH,
+			  on_packet, (void *)capture);
 	if (count >= 0)
 		return count;
 	sidecar_say("the capture on %s ended: %s", capture->name,

@@ -41,8 +41,11 @@ int capture_fd(const struct capture *capture);
 /* "any, SLL2" as said at the start. Valid until capture_close(). */
 const char *capture_name(const struct capture *capture);
 
+/* So many packets are stored at a time. */
+#define CAPTURE_BATCH 256
+
 /*
- * Stores what has arrived, a few hundred packets at most; of a file, all.
+ * Stores what has arrived, CAPTURE_BATCH at most; of a file, all.
  * Returns the number of packets, or -EIO after saying what is wrong; the
  * capture is then over.
  */

@@ -19,15 +19,23 @@
 #define EXIT_USAGE 2
 /* Lost SYNs are said at most so often. */
 #define SAY_DROPPED_BEATS (60 * 1000 / SYN_TABLE_HEARTBEAT_MS)
+/*
+ * SYNs that come closer together than this are read in batches so far apart:
+ * being woken for each costs the machine more than reading them, and a proxy
+ * that looked too early looks again.
+ */
+#define REST_MS 2
 
 struct sidecar {
 	uv_loop_t loop;
 	uv_poll_t poll; /* of the capture */
 	uv_timer_t beat;
+	uv_timer_t rest; /* between two batches */
 	uv_signal_t signals[2];
 	struct capture *capture;
 	struct share share;
 	uint64_t said_dropped;
+	uint64_t read_ms; /* when packets were read last */
 	unsigned int beats_to_silence;
 	bool is_file;
 	bool is_stopping;
@@ -51,6 +59,7 @@ stop(struct sidecar *s, int exit_code)
 	s->exit_code = exit_code;
 	close_handle((uv_handle_t *)&s->poll);
 	close_handle((uv_handle_t *)&s->beat);
+	close_handle((uv_handle_t *)&s->rest);
 	for (size_t i = 0; i < 2; i++)
 		close_handle((uv_handle_t *)&s->signals[i]);
 	share_close(&s->share);
@@ -118,6 +127,33 @@ watch(struct sidecar *s)
 	stop(s, EXIT_FAILED);
 }
 
+/* Reads; true if it can go on: the packets that came, and when. */
+static bool
+read_packets(struct sidecar *s, int *count)
+{
+	*count = capture_run(s->capture);
+	if (*count < 0)
+		stop(s, EXIT_FAILED);
+	else if (*count > 0)
+		s->read_ms = uv_now(&s->loop);
+	return *count >= 0;
+}
+
+static void
+on_rest_over(uv_timer_t *timer)
+{
+	struct sidecar *s = timer->data;
+	int count;
+
+	if (!read_packets(s, &count))
+		return;
+	if (count == 0)
+		watch(s);
+	else
+		(void)uv_timer_start(timer, on_rest_over,
+				     count < CAPTURE_BATCH ? REST_MS : 0, 0);
+}
+
 /*
  * An interface that goes down raises EPOLLERR once; libuv reports it and
  * stops the poll for good, unless it is started again. pcap takes the error
@@ -127,12 +163,12 @@ static void
 on_packets(uv_poll_t *poll, int status, int events)
 {
 	struct sidecar *s = poll->data;
+	uint64_t since_ms = uv_now(&s->loop) - s->read_ms;
+	int count;
 
 	(void)events;
-	if (capture_run(s->capture) < 0) {
-		stop(s, EXIT_FAILED);
+	if (!read_packets(s, &count))
 		return;
-	}
 	if (status < 0) {
 		if (!s->is_blind)
 			sidecar_say("%s went down; capturing goes on when it "
@@ -145,6 +181,10 @@ on_packets(uv_poll_t *poll, int status, int events)
 	if (s->is_blind)
 		sidecar_say("%s: packets again", capture_name(s->capture));
 	s->is_blind = false;
+	if (since_ms > REST_MS)
+		return;
+	(void)uv_poll_stop(poll);
+	(void)uv_timer_start(&s->rest, on_rest_over, REST_MS, 0);
 }
 
 static int
@@ -166,6 +206,9 @@ start_handles(struct sidecar *s)
 	if (error == 0)
 		error = uv_timer_init(&s->loop, &s->beat);
 	s->beat.data = s;
+	if (error == 0)
+		error = uv_timer_init(&s->loop, &s->rest);
+	s->rest.data = s;
 	if (error == 0)
 		error = uv_timer_start(&s->beat, on_beat, 0,
 				       SYN_TABLE_HEARTBEAT_MS);

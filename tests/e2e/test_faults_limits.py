@@ -64,7 +64,8 @@ def test_sessions_are_gone(tmp_path):
         lab.check(may_421=lambda row: row.cls == "crowd")
     gave_way = [row for row in crowd.rows if row.said == "421"]
     assert all(row.told for row in load.rows)
-    assert 1950 < most <= 2000
+    # Who was told 421 and has not hung up yet is not served any more.
+    assert 1950 < most <= 2000 + 2000 / 20
     assert len(gave_way) > 100
     print(f"at most {most:.0f} sessions of 2000, {len(gave_way)} gave way")
 

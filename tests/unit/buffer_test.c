@@ -44,7 +44,7 @@ static int
 fresh(void **state)
 {
 	(void)state;
-	buffer_init(&buffer, NULL, NULL, 0);
+	buffer_init(&buffer);
 	return 0;
 }
 
@@ -106,55 +106,6 @@ room_for_words_is_kept(void **state)
 	assert_false(buffer_say(&buffer, words, BUFFER_SAY_CAP + 1));
 	assert_true(buffer_say(&buffer, words, BUFFER_SAY_CAP));
 	assert_false(buffer_say(&buffer, words, 1));
-}
-
-/* libuv reads from what is in flight: it must not move. */
-static void
-what_is_in_flight_stays(void **state)
-{
-	const uint8_t *out;
-	size_t len;
-
-	(void)state;
-	buffer_arrived(&buffer, BUFFER_READ_CAP - 10);
-	assert_true(buffer_use(&buffer, 100));
-	assert_true(buffer_release(&buffer, 100));
-	buffer_written(&buffer, 60);
-	out = buffer_out(&buffer, &len);
-	buffer.in_flight = (uint32_t)len;
-	assert_int_equal(buffer_room(&buffer), 10);
-	(void)buffer_tail(&buffer);
-	assert_int_equal(buffer_room(&buffer), 10);
-	assert_true(buffer_say(&buffer, "words", 5));
-	assert_ptr_equal(buffer_out(&buffer, &len) - buffer.in_flight, out);
-	assert_int_equal(len, 5);
-	buffer_written(&buffer, buffer.in_flight);
-	buffer.in_flight = 0;
-	assert_out("words");
-	assert_int_equal(buffer_room(&buffer), 105);
-}
-
-/* No room at the tail, and what is in flight cannot make way: refused. */
-static void
-words_wait_for_what_is_in_flight(void **state)
-{
-	static char words[BUFFER_SAY_CAP];
-	const uint8_t *out;
-	size_t len;
-
-	(void)state;
-	buffer_arrived(&buffer, BUFFER_READ_CAP);
-	assert_true(buffer_use(&buffer, 200));
-	assert_true(buffer_release(&buffer, 200));
-	buffer_written(&buffer, 100);
-	out = buffer_out(&buffer, &len);
-	buffer.in_flight = (uint32_t)len;
-	assert_true(buffer_say(&buffer, words, BUFFER_SAY_CAP));
-	assert_false(buffer_say(&buffer, words, 50));
-	assert_ptr_equal(buffer_out(&buffer, &len) - buffer.in_flight, out);
-	buffer_written(&buffer, buffer.in_flight);
-	buffer.in_flight = 0;
-	assert_true(buffer_say(&buffer, words, 50));
 }
 
 static void
@@ -226,8 +177,6 @@ main(void)
 	    FRESH(dropped_bytes_are_the_oldest_held),
 	    FRESH(too_much_is_refused),
 	    FRESH(room_for_words_is_kept),
-	    FRESH(what_is_in_flight_stays),
-	    FRESH(words_wait_for_what_is_in_flight),
 	    FRESH(forgets),
 	    FRESH(agrees_with_a_counter),
 	};
