@@ -54,14 +54,19 @@ is_free(const struct places_slots *s, bool in_share, uint32_t rank)
 	return s->used < s->total && (!in_share || share_has_room(s, rank));
 }
 
+/*
+ * Half of the reserve is left to those who are not throttled; who is beyond a
+ * full cap leaves another quarter to the throttled who are not.
+ */
 static bool
-reserve_is_half_free(const struct places_slots *s)
+reserve_has_room(const struct places_slots *s, uint32_t rank)
 {
+	uint64_t quarters_left = rank == PLAN_RANKS - 1 ? 3 : 2;
 	uint32_t reserve = s->total - s->share;
 	uint32_t unused = s->total - s->used;
 	uint64_t left = unused < reserve ? unused : reserve;
 
-	return left * 2 > reserve;
+	return left * 4 > reserve * quarters_left;
 }
 
 static void
@@ -223,7 +228,7 @@ claim_first(struct places *p, struct place *w, enum slot_wish wish,
 	struct places_slots *s = &p->slots;
 	bool in_share = wish == SLOT_SHARE;
 
-	if (wish == SLOT_RESERVE ? reserve_is_half_free(s)
+	if (wish == SLOT_RESERVE ? reserve_has_room(s, rank)
 				 : is_free(s, in_share, rank)) {
 		take(s, w, in_share);
 		note_stress(s);

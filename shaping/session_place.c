@@ -218,8 +218,7 @@ gate_wake(struct step *st)
 
 	if (st->now < s->phase_ms)
 		return s->phase;
-	/* Those beyond their cap leave the reserve to others. */
-	if (s->slot_asked != SLOT_SHARE || s->is_over_cap)
+	if (s->slot_asked != SLOT_SHARE)
 		return refuse(st, REASON_NO_SLOT);
 	s->slot_asked = SLOT_RESERVE;
 	st->o->claim_slot = SLOT_RESERVE;

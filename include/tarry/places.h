@@ -160,8 +160,9 @@ void places_give_caps(struct places *p, struct place *w);
  *   SLOT_SHARE      GRANTED if one is free and the share is not full, else
  *                   WAITS; for each rank behind 1 the share ends an eighth
  *                   earlier, up to four; for the last rank, six
- *   SLOT_RESERVE    GRANTED while more than half of the reserve is free, else
- *                   DENIED; one that waits for a slot stops waiting
+ *   SLOT_RESERVE    GRANTED while more than half of the reserve is free, for
+ *                   the last rank more than three quarters, else DENIED; one
+ *                   that waits for a slot stops waiting
  *   SLOT_INTO_SHARE the slot held: GRANTED and in the share if that is not
  *                   full, else DENIED and what it was
  *

@@ -56,7 +56,7 @@ a_cap_never_costs_more_than_the_greet(void **state)
 }
 
 static void
-who_is_over_its_cap_leaves_the_reserve_alone(void **state)
+who_is_over_its_cap_is_of_the_last_rank(void **state)
 {
 	(void)state;
 	scene_open(capped);
@@ -66,6 +66,10 @@ who_is_over_its_cap_leaves_the_reserve_alone(void **state)
 	assert_int_equal(scene.asking, SLOT_SHARE);
 	assert_int_equal(session_slot_rank(&scene.s), PLAN_RANKS - 1);
 	scene_until(20000);
+	scene_client_got("");
+	assert_int_equal(scene.asking, SLOT_RESERVE);
+	assert_int_equal(session_slot_rank(&scene.s), PLAN_RANKS - 1);
+	world_event(&scene, EVENT_DENIED, SIDE_CLIENT, NULL);
 	scene_client_got(OWN_421);
 	assert_int_equal(scene.s.reason, REASON_NO_SLOT);
 }
@@ -246,7 +250,7 @@ defer_says_421(void **state)
 SCENES(cmocka_unit_test(a_full_cap_keeps_the_newcomer),
        cmocka_unit_test(room_at_once_changes_nothing),
        cmocka_unit_test(a_cap_never_costs_more_than_the_greet),
-       cmocka_unit_test(who_is_over_its_cap_leaves_the_reserve_alone),
+       cmocka_unit_test(who_is_over_its_cap_is_of_the_last_rank),
        cmocka_unit_test(a_release_does_not_wait_for_caps),
        cmocka_unit_test(another_class_has_other_caps),
        cmocka_unit_test(only_the_throttled_need_the_share),

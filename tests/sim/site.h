@@ -29,6 +29,7 @@ struct client {
 	bool has_come;
 	bool has_slot;
 	bool has_caps;
+	bool asked_reserve;
 };
 
 struct sim_site {

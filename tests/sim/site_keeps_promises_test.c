@@ -81,6 +81,7 @@ carry_out_claims(struct client *c, const struct orders *o)
 		return;
 	a = places_claim_slot(site.places, &c->place, o->claim_slot,
 			      session_slot_rank(&c->run.w.s));
+	c->asked_reserve |= o->claim_slot == SLOT_RESERVE;
 	c->run.is_reserve |=
 	    o->claim_slot == SLOT_RESERVE && a == PLACES_GRANTED;
 	answer(c, a);
@@ -169,6 +170,16 @@ tell_client(const struct client *c)
 	}
 }
 
+/* Delayed behind the greeting: written once more, not taken from the core. */
+static bool
+is_throttled(const struct session *s)
+{
+	const struct plan *p = &s->plan;
+
+	return !p->is_shadow && !s->is_spent &&
+	       p->reply_ms + p->error_ms + p->data_rate > 0;
+}
+
 static void
 check_end(struct client *c)
 {
@@ -182,6 +193,8 @@ check_end(struct client *c)
 		world_breach("P1: 421 for another reason");
 	if (w->reason == REASON_NO_SLOT && waited < s->plan.reply_cap_ms)
 		world_breach("P1: no slot, before the greet budget was over");
+	if (w->reason == REASON_NO_SLOT && is_throttled(s) && !c->asked_reserve)
+		world_breach("P1: no slot, and the reserve was not asked for");
 	if (w->claims > 0 &&
 	    w->claim_ms > s->opened_ms + site.policy.reply_cap_ms)
 		world_breach("P4: the slot was asked for behind the budget");

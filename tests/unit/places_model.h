@@ -310,7 +310,8 @@ model_claim_slot(struct model *m, struct one *s, enum slot_wish wish,
 	if (wish != SLOT_RESERVE && !may_have(m, wish == SLOT_SHARE, rank))
 		return model_wait(m, s, wish == SLOT_SHARE, rank);
 	if (wish == SLOT_RESERVE &&
-	    2 * (unused < reserve ? unused : reserve) <= reserve)
+	    4 * (unused < reserve ? unused : reserve) <=
+		(rank == PLAN_RANKS - 1 ? 3 : 2) * reserve)
 		return PLACES_DENIED;
 	s->slot = HAS_IT;
 	s->share = wish == SLOT_SHARE;

@@ -171,6 +171,8 @@ any_may_use_all(void **state)
 	close_rig(&r);
 }
 
+#define OVER_CAP (PLAN_RANKS - 1)
+
 static void
 half_of_the_reserve_is_for_the_throttled_too(void **state)
 {
@@ -180,6 +182,7 @@ half_of_the_reserve_is_for_the_throttled_too(void **state)
 		uint32_t reserve;
 		uint32_t any; /* taken beside a full share */
 		enum places_answer want;
+		uint32_t rank;
 	} rows[] = {
 	    {"all four free", 8, 4, 0, PLACES_GRANTED},
 	    {"three of four free", 8, 4, 1, PLACES_GRANTED},
@@ -191,6 +194,13 @@ half_of_the_reserve_is_for_the_throttled_too(void **state)
 	    {"one of one free", 2, 1, 0, PLACES_GRANTED},
 	    {"none of one free", 2, 1, 1, PLACES_DENIED},
 	    {"there is no reserve", 2, 0, 0, PLACES_DENIED},
+	    {"over a cap: all free", 8, 4, 0, PLACES_GRANTED, OVER_CAP},
+	    {"over a cap: three quarters", 8, 4, 1, PLACES_DENIED, OVER_CAP},
+	    {"over a cap: seven of eight", 12, 8, 1, PLACES_GRANTED, OVER_CAP},
+	    {"over a cap: six of eight", 12, 8, 2, PLACES_DENIED, OVER_CAP},
+	    {"over a cap: one of one", 2, 1, 0, PLACES_GRANTED, OVER_CAP},
+	    {"over a cap: no reserve", 2, 0, 0, PLACES_DENIED, OVER_CAP},
+	    {"the rank before has half", 8, 4, 1, PLACES_GRANTED, OVER_CAP - 1},
 	};
 	size_t i;
 
@@ -206,8 +216,8 @@ half_of_the_reserve_is_for_the_throttled_too(void **state)
 		for (; k < share + rows[i].any; k++)
 			claims(&r, k, SLOT_ANY, 0, PLACES_GRANTED);
 		claims(&r, 15, SLOT_SHARE, 0, PLACES_WAITS);
-		if (places_claim_slot(r.p, &r.w[15], SLOT_RESERVE, 0) !=
-		    rows[i].want)
+		if (places_claim_slot(r.p, &r.w[15], SLOT_RESERVE,
+				      rows[i].rank) != rows[i].want)
 			fail_msg("%s", rows[i].label);
 		/* It does not wait any more, and does not count as throttled.
 		 */
