@@ -17,6 +17,8 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion \
 ifneq ($(findstring clang,$(CC)),clang)
 WARN += -Wlogical-op -Wduplicated-cond -Wduplicated-branches \
 	-Wjump-misses-init
+else
+WARN += -Wmissing-variable-declarations
 endif
 # Sanitizers blow up frames and confuse the flow warnings.
 ifeq ($(SAN),)

@@ -35,7 +35,6 @@
 #define STATE_CLOSE 7
 #define STATE_CLOSE_WAIT 8
 
-int stream_more;
 static struct buffer *
 take_buffer(struct conn *c, enum side side)
 {
