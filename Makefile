@@ -3,7 +3,8 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
-PKGS_tarryd := libuv inih libmicrohttpd libxxhash libcap-ng jansson
+PKGS_tarryd := libuv inih libmicrohttpd libxxhash libcap-ng jansson libssl \
+	libcrypto
 PKGS_tarry-sidecar := libuv libpcap libxxhash libcap-ng
 PKGS_tarry-sink := libuv
 PKGS_tarryctl := jansson

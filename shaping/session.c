@@ -113,30 +113,6 @@ cut(struct step *st)
 	return step_end(st, REASON_DRAINED);
 }
 
-static enum session_phase
-timed_out(struct step *st)
-{
-	if (st->now < st->s->phase_ms + SESSION_CLOSING_MS)
-		return st->s->phase;
-	return step_end(st, REASON_LINGER);
-}
-
-static enum session_phase
-lingered(struct step *st)
-{
-	if (st->now < st->s->phase_ms + SESSION_LINGER_MS)
-		return st->s->phase;
-	return step_end(st, REASON_LINGER);
-}
-
-static enum session_phase
-refused_wake(struct step *st)
-{
-	if (st->now < st->s->phase_ms + SESSION_REFUSED_MS)
-		return st->s->phase;
-	return step_end(st, REASON_LINGER);
-}
-
 /* Bytes of a side that nobody will get any more. */
 static enum session_phase
 drop_bytes(struct step *st)
@@ -160,6 +136,8 @@ enum row {
 	ROW_MTA_ERROR,
 	ROW_MTA_CONNECTED,
 	ROW_MTA_FAILED,
+	ROW_TLS_UP,
+	ROW_TLS_FAILED,
 	ROW_CAPS,
 	ROW_GRANTED,
 	ROW_DENIED,
@@ -204,6 +182,13 @@ static session_handler *const table[PHASE_COUNT][ROW_COUNT] = {
 	{BEFORE_GREETING,
 	 HAS_SLOT, [ROW_MTA_BYTES] = banner_bytes, [ROW_MTA_FIN] = banner_fin,
 	 [ROW_MTA_ERROR] = banner_error, [ROW_WAKE] = banner_wake},
+    [PHASE_TLS] = {ALWAYS, HAS_SLOT, [ROW_FLUSHED] = tls_flushed,
+		   [ROW_CLIENT_BYTES] = tls_bytes, [ROW_CLIENT_FIN] = tls_fin,
+		   [ROW_MTA_BYTES] = tls_bytes, [ROW_MTA_FIN] = tls_mta_end,
+		   [ROW_MTA_ERROR] = tls_mta_end, [ROW_TLS_UP] = tls_up,
+		   [ROW_TLS_FAILED] = tls_failed, [ROW_WAKE] = tls_wake,
+		   [ROW_REPLAN] = tls_replan, [ROW_RELEASED] = tls_hurry,
+		   [ROW_DRAIN] = tls_hurry, [ROW_GIVE_WAY] = nothing},
     [PHASE_RELAY] =
 	{ALWAYS, HAS_SLOT, [ROW_FLUSHED] = nothing,
 	 [ROW_CLIENT_BYTES] = relay_bytes, [ROW_CLIENT_FIN] = relay_fin,
@@ -224,12 +209,12 @@ static session_handler *const table[PHASE_COUNT][ROW_COUNT] = {
 	 [ROW_CLIENT_FIN] = refused_fin, [ROW_WAKE] = refused_wake},
     [PHASE_LINGER] = {AFTER_ALL, [ROW_MTA_BYTES] = drop_bytes,
 		      [ROW_CLIENT_BYTES] = linger_bytes,
-		      [ROW_CLIENT_FIN] = linger_fin, [ROW_WAKE] = lingered},
+		      [ROW_CLIENT_FIN] = linger_fin, [ROW_WAKE] = linger_wake},
     [PHASE_CLOSING] =
 	{ALWAYS, [ROW_CLIENT_BYTES] = linger_bytes,
 	 [ROW_CLIENT_FIN] = linger_fin, [ROW_MTA_BYTES] = drop_bytes,
 	 [ROW_MTA_FIN] = nothing, [ROW_MTA_ERROR] = nothing,
-	 [ROW_FLUSHED] = closing_flushed, [ROW_WAKE] = timed_out,
+	 [ROW_FLUSHED] = closing_flushed, [ROW_WAKE] = closing_wake,
 	 [ROW_REPLAN] = nothing, [ROW_RELEASED] = nothing,
 	 [ROW_DRAIN] = nothing, [ROW_GIVE_WAY] = nothing},
 };
@@ -244,6 +229,8 @@ event_row(const struct event *ev)
 	    [EVENT_ERROR] = ROW_CLIENT_ERROR,
 	    [EVENT_MTA_CONNECTED] = ROW_MTA_CONNECTED,
 	    [EVENT_MTA_FAILED] = ROW_MTA_FAILED,
+	    [EVENT_TLS_UP] = ROW_TLS_UP,
+	    [EVENT_TLS_FAILED] = ROW_TLS_FAILED,
 	    [EVENT_CAPS] = ROW_CAPS,
 	    [EVENT_GRANTED] = ROW_GRANTED,
 	    [EVENT_DENIED] = ROW_DENIED,
@@ -369,6 +356,8 @@ phase_deadline(const struct step *st)
 		    step_earlier(step_earlier(reply_next(st), budget_end(s)),
 				 teaser),
 		    s->phase_ms + greet_patience_ms(s));
+	case PHASE_TLS:
+		return s->phase_ms + SESSION_TLS_MS;
 	case PHASE_RELAY:
 		return relay_deadline(st);
 	case PHASE_BLIND:
@@ -378,7 +367,7 @@ phase_deadline(const struct step *st)
 	case PHASE_REFUSED:
 		return s->phase_ms + SESSION_REFUSED_MS;
 	case PHASE_LINGER:
-		return s->phase_ms + SESSION_LINGER_MS;
+		return linger_end(s);
 	case PHASE_CLOSING:
 		return s->phase_ms + SESSION_CLOSING_MS;
 	}
@@ -396,7 +385,7 @@ feeds_client(const struct step *st)
 	const struct session *s = st->s;
 	const struct leg *leg = st->leg;
 
-	if (is_before_greeting(s->phase))
+	if (is_before_greeting(s->phase) || s->phase == PHASE_TLS)
 		return false;
 	if (upload_room(st) == 0)
 		return false;
@@ -411,12 +400,25 @@ feeds_client(const struct step *st)
 }
 
 static bool
+feeds_mta(const struct step *st)
+{
+	enum session_phase phase = (enum session_phase)st->s->phase;
+
+	if (phase == PHASE_REFUSED || phase == PHASE_TLS)
+		return false;
+	return st->leg == NULL || !st->leg->is_gathered;
+}
+
+static bool
 reads_client(const struct step *st)
 {
 	const struct session *s = st->s;
 
 	if (s->client_fin || upload_room(st) <= s->unused)
 		return false;
+	/* In the clear nothing that follows STARTTLS is wanted. */
+	if (s->phase == PHASE_TLS)
+		return s->tls == SESSION_TLS_SHAKES;
 	if (is_before_greeting(s->phase))
 		return s->unused < SESSION_EARLY_CAP &&
 		       s->segments_count < SESSION_SEGMENTS_CAP;
@@ -483,7 +485,7 @@ finish(struct step *st)
 	if (st->leg != NULL && !o->hang_up)
 		queue_settle(st);
 	o->feed[SIDE_CLIENT] = feeds_client(st);
-	o->feed[SIDE_MTA] = s->phase != PHASE_REFUSED;
+	o->feed[SIDE_MTA] = feeds_mta(st);
 	o->read[SIDE_CLIENT] = reads_client(st);
 	o->read[SIDE_MTA] = !s->mta_fin;
 	o->quota = client_quota(st);
@@ -550,6 +552,8 @@ session_step(const struct site *site, struct session *s, struct leg *leg,
 	if (handler == NULL)
 		s->reason = REASON_NONE; /* a hole is always told */
 	next = handler != NULL ? handler(&st) : step_end(&st, REASON_BUG);
+	if (tls_is_asked(s))
+		next = tls_begin(&st, next);
 	if (ev->kind == EVENT_BYTES && ev->side == SIDE_CLIENT)
 		s->unused -= o->used;
 	if (s->phase == PHASE_GATE && next != PHASE_GATE)

@@ -98,6 +98,14 @@ greet_open(struct step *st)
 
 	s->plan = *st->ev->plan;
 	s->last_verb = SMTP_GREETING;
+	return s->is_implicit_tls ? tls_open(st) : greet_begin(st);
+}
+
+enum session_phase
+greet_begin(struct step *st)
+{
+	struct session *s = st->s;
+
 	if (is_deferred(s))
 		return refuse(st, REASON_DEFERRED);
 	place_open(st);

@@ -45,7 +45,6 @@ queue_settle(struct step *st)
 	struct leg *leg = st->leg;
 
 	if (leg->ring != NULL && leg->count == 0) {
-		leg->ring = NULL;
 		leg->is_in_ring = false;
 		leg->head = 0;
 		st->o->give_ring = true;

@@ -94,3 +94,11 @@ refused_fin(struct step *st)
 {
 	return step_end(st, REASON_CLIENT_CLOSED);
 }
+
+enum session_phase
+refused_wake(struct step *st)
+{
+	if (st->now < st->s->phase_ms + SESSION_REFUSED_MS)
+		return st->s->phase;
+	return step_end(st, REASON_LINGER);
+}

@@ -20,7 +20,9 @@ relay_lost(struct step *st)
 		s->counts.greet_ms = st->now;
 	}
 	reply_release_all(st);
+	tls_let_line_go(st);
 	st->leg->client.mode = SMTP_OPAQUE;
+	st->leg->is_gathered = false;
 	s->segments_count = 0;
 	s->is_lost = true;
 	return PHASE_BLIND;
@@ -44,6 +46,7 @@ command_marks(struct leg *leg, const struct smtp_command *cmd)
 	if (cmd->verb == SMTP_MAIL) {
 		leg->null_sender = cmd->null_sender;
 	}
+	leg->is_begun |= cmd->verb == SMTP_MAIL || cmd->verb == SMTP_AUTH;
 	if (leg->null_sender)
 		marks |= MARK_NO_DELAY;
 	return marks;
@@ -96,6 +99,7 @@ observe(struct step *st, size_t *used, bool *is_lost)
 	size_t left = bytes_to_read(st, st->ev->len - *used);
 	enum smtp_mode mode = leg->client.mode;
 	struct smtp_command cmd;
+	size_t before = leg->client.line_bytes;
 	size_t n;
 
 	if (left == 0)
@@ -103,7 +107,11 @@ observe(struct step *st, size_t *used, bool *is_lost)
 	switch (smtp_client_read(&leg->client, st->ev->bytes + *used, left, &n,
 				 &cmd)) {
 	case SMTP_CLIENT_COMMAND:
-		queue_expect(st, cmd.verb, command_marks(leg, &cmd));
+		if (cmd.verb == SMTP_STARTTLS &&
+		    tls_is_ours(st, before + n, before == 0 && *used == 0))
+			tls_asked(st);
+		else
+			queue_expect(st, cmd.verb, command_marks(leg, &cmd));
 		st->s->last_verb = (uint8_t)cmd.verb;
 		*is_lost = smtp_verb_arms(cmd.verb) == SMTP_BLIND;
 		if (leg->client.mode == SMTP_OCTETS)
@@ -133,23 +141,37 @@ observe(struct step *st, size_t *used, bool *is_lost)
 	return n > 0 && !*is_lost;
 }
 
+static enum session_phase
+relay_pump(struct step *st)
+{
+	enum session_phase next = reply_pump(st);
+
+	return next == PHASE_COUNT ? st->s->phase : next;
+}
+
 enum session_phase
 relay_bytes(struct step *st)
 {
 	struct session *s = st->s;
 	bool is_lost = false;
+	size_t kept = s->is_kept ? st->leg->client.line_bytes : 0;
 	size_t used = 0;
 
 	if (st->ev->fresh > 0 && s->segments_count > 0)
 		greet_keep_segment(s, st->ev->fresh);
 	while (used < st->ev->len && !relay_is_waiting(st) &&
 	       !queue_is_full(st->leg) && !queue_has_no_notes(st)) {
+		if (used > 0 && tls_may_begin(st, st->ev->bytes[used]))
+			break;
 		if (!observe(st, &used, &is_lost))
 			break;
 	}
 	if (is_lost)
 		used = st->ev->len;
 	pass_client(st, used);
+	tls_keep_line(st, used, kept);
+	if (tls_is_asked(s))
+		return relay_pump(st);
 	return is_lost ? relay_lost(st) : s->phase;
 }
 
@@ -168,8 +190,8 @@ is_pending(struct leg *leg, enum smtp_verb verb, uint8_t marks)
 }
 
 /* All was said by one end or both: the client gets the rest, then its FIN. */
-static enum session_phase
-close_up(struct step *st, enum session_reason reason)
+enum session_phase
+relay_close(struct step *st, enum session_reason reason)
 {
 	struct session *s = st->s;
 
@@ -202,6 +224,7 @@ client_fin(struct step *st)
 	enum session_phase next;
 
 	s->client_fin = true;
+	tls_let_line_go(st);
 	if (step_is_holding(st) && !relay_is_ending(st->leg)) {
 		s->counts.gave_up_ms = step_held_ms(st);
 		step_reason(st, REASON_GAVE_UP);
@@ -217,14 +240,14 @@ relay_fin(struct step *st)
 	if (st->ev->side == SIDE_CLIENT)
 		return client_fin(st);
 	st->s->mta_fin = true;
-	return close_up(st, REASON_MTA_CLOSED);
+	return relay_close(st, REASON_MTA_CLOSED);
 }
 
 enum session_phase
 relay_error(struct step *st)
 {
 	st->s->mta_fin = true;
-	return close_up(st, REASON_MTA_RESET);
+	return relay_close(st, REASON_MTA_RESET);
 }
 
 enum session_phase
@@ -238,10 +261,12 @@ relay_wake(struct step *st)
 		return next;
 	if (c->mode == SMTP_MAYBE && st->now >= c->maybe_ms)
 		smtp_client_was_text(c);
+	if (st->now >= tls_gather_end(st))
+		reply_as_is(st);
 	if (s->is_done && st->now >= s->done_ms + SESSION_MTA_FIN_MS)
-		return close_up(st, REASON_CLIENT_CLOSED);
+		return relay_close(st, REASON_CLIENT_CLOSED);
 	if (st->now >= s->last_byte_ms + SESSION_IDLE_MS)
-		return close_up(st, REASON_IDLE);
+		return relay_close(st, REASON_IDLE);
 	return s->phase;
 }
 
@@ -342,8 +367,8 @@ blind_fin(struct step *st)
 {
 	if (st->ev->side == SIDE_MTA) {
 		st->s->mta_fin = true;
-		return close_up(st, st->s->client_fin ? REASON_CLIENT_CLOSED
-						      : REASON_MTA_CLOSED);
+		return relay_close(st, st->s->client_fin ? REASON_CLIENT_CLOSED
+							 : REASON_MTA_CLOSED);
 	}
 	st->s->client_fin = true;
 	return PHASE_BLIND;
@@ -354,7 +379,7 @@ blind_wake(struct step *st)
 {
 	if (st->now < st->s->last_byte_ms + SESSION_IDLE_MS)
 		return PHASE_BLIND;
-	return close_up(st, REASON_IDLE);
+	return relay_close(st, REASON_IDLE);
 }
 
 enum session_phase
@@ -398,4 +423,29 @@ closing_flushed(struct step *st)
 		return step_end(st, REASON_CLIENT_CLOSED);
 	st->o->shut[SIDE_CLIENT] = true;
 	return PHASE_LINGER;
+}
+
+enum session_phase
+closing_wake(struct step *st)
+{
+	if (st->now < st->s->phase_ms + SESSION_CLOSING_MS)
+		return st->s->phase;
+	return step_end(st, REASON_LINGER);
+}
+
+/* Who never spoke TLS has read nothing that it could miss. */
+uint32_t
+linger_end(const struct session *s)
+{
+	return s->phase_ms + (s->reason == REASON_TLS_FAILED
+				  ? SESSION_CLOSING_MS
+				  : SESSION_LINGER_MS);
+}
+
+enum session_phase
+linger_wake(struct step *st)
+{
+	if (st->now < linger_end(st->s))
+		return st->s->phase;
+	return step_end(st, REASON_LINGER);
 }

@@ -93,7 +93,7 @@ due_ms(const struct step *st, const struct pending *e, uint16_t code)
 {
 	const struct session *s = st->s;
 
-	if (s->is_spent || s->plan.is_shadow)
+	if (s->is_spent || s->plan.is_shadow || tls_is_asked(s))
 		return st->now;
 	if (e->verb != SMTP_GREETING && !place_may_delay(s))
 		return st->now;
@@ -278,7 +278,8 @@ is_delayable(const struct step *st)
 		return false;
 	if (e->verb == SMTP_GREETING)
 		return true; /* its code decides; see greet_greeted() */
-	if (!place_may_delay(st->s) || (e->marks & MARK_NO_DELAY) != 0)
+	if (!place_may_delay(st->s) || tls_is_asked(st->s) ||
+	    (e->marks & MARK_NO_DELAY) != 0)
 		return false;
 	return smtp_verb_delay((enum smtp_verb)e->verb) != SMTP_DELAY_NONE &&
 	       (plan->reply_ms > 0 || plan->error_ms > 0);
@@ -427,11 +428,21 @@ reply_next(const struct step *st)
 	struct pace p;
 
 	if (leg->answered == 0)
-		return partial_end(st);
+		return step_earlier(partial_end(st), tls_gather_end(st));
 	p = oldest_pace(st);
 	if (pace_bytes(&p, st->now) > leg->drip_len - oldest(leg)->len)
 		return st->now; /* this step had other things to do */
 	return pace_next(&p, st->now);
+}
+
+void
+reply_as_is(struct step *st)
+{
+	struct pending *e = unanswered(st->leg);
+
+	st->leg->is_gathered = false;
+	if (e != NULL)
+		e->marks |= MARK_AS_IS;
 }
 
 void
@@ -483,12 +494,17 @@ take_reply(struct step *st, size_t *used)
 	const uint8_t *bytes = st->ev->bytes + *used;
 	enum session_phase next;
 	enum smtp_reply_event what;
+	bool was_gathered = leg->is_gathered;
 	size_t n;
 
-	if (leg->reply.len == 0)
+	if (leg->reply.len == 0 && !was_gathered)
 		leg->said_ms = st->now;
+	leg->is_gathered =
+	    tls_read_ehlo(st, unanswered(leg), *used) == TLS_EHLO_WAIT;
+	if (leg->is_gathered)
+		return PHASE_COUNT;
 	what = smtp_reply_read(&leg->reply, bytes, st->ev->len - *used, &n);
-	leg->partial += (uint32_t)n;
+	leg->partial += (uint32_t)n + tls_growth(st->o);
 	*used += n;
 	if (what == SMTP_REPLY_LOST)
 		return lose_track(st);
@@ -509,20 +525,23 @@ reply_bytes(struct step *st)
 
 	while (used < st->ev->len && !queue_has_no_notes(st)) {
 		next = take_reply(st, &used);
+		/* What is changed, or not yet whole, ends the step. */
+		if (st->leg->is_gathered || st->o->edits_count > 0)
+			break;
 		if (next == PHASE_COUNT || next == PHASE_BANNER ||
 		    next == PHASE_RELAY) {
 			continue;
 		}
 		/* Lost or refused: what else is there goes the same way. */
 		st->o->used = (uint32_t)st->ev->len;
-		if (st->leg == NULL || st->o->hang_up)
+		if (st->o->hang_up)
 			return next;
 		st->leg->partial += (uint32_t)(st->ev->len - used);
 		if (next != PHASE_REFUSED)
 			reply_release_all(st);
 		return next;
 	}
-	st->o->used = (uint32_t)used;
+	st->o->used = (uint32_t)used + tls_growth(st->o);
 	next = reply_pump(st);
 	return next == PHASE_COUNT ? now : next;
 }

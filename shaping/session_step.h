@@ -7,6 +7,7 @@
  *   session_place.c   the gate: caps and MTA slots
  *   session_refuse.c  what a client hears that gets no MTA
  *   session_relay.c   commands, payload, the end of a relay
+ *   session_tls.c     TLS that ends here, and the keyword STARTTLS
  *   session_queue.c   commands that wait for their reply
  *   session_reply.c   replies: when each is due, and letting them go
  *   session_upload.c  payload at the plan's rate
@@ -30,6 +31,7 @@ typedef enum session_phase session_handler(struct step *st);
 
 /* session_greet.c */
 session_handler greet_open;
+session_handler greet_begin;
 session_handler greet_bytes;
 session_handler greet_fin;
 session_handler greet_wake;
@@ -120,6 +122,7 @@ void place_leave(struct step *st);
 session_handler refuse_way;
 session_handler refused_bytes;
 session_handler refused_fin;
+session_handler refused_wake;
 
 /* No MTA for this client: 421, at once or for its first command. */
 enum session_phase refuse(struct step *st, enum session_reason reason);
@@ -173,7 +176,12 @@ session_handler blind_replan;
 session_handler blind_hurry;
 session_handler linger_bytes;
 session_handler linger_fin;
+session_handler linger_wake;
 session_handler closing_flushed;
+session_handler closing_wake;
+
+/* When a client that lingers is closed. */
+uint32_t linger_end(const struct session *s);
 
 /*
  * True while the next early segment waits for the answers to the last. Octets
@@ -186,6 +194,70 @@ enum session_phase relay_lost(struct step *st);
 
 /* True while QUIT or the end of a message waits for its answer to be out. */
 bool relay_is_ending(struct leg *leg);
+
+/* All was said by one end or both: the client gets the rest, then its FIN. */
+enum session_phase relay_close(struct step *st, enum session_reason reason);
+
+/* session_tls.c */
+session_handler tls_open;
+session_handler tls_bytes;
+session_handler tls_fin;
+session_handler tls_mta_end;
+session_handler tls_flushed;
+session_handler tls_up;
+session_handler tls_failed;
+session_handler tls_wake;
+session_handler tls_replan;
+session_handler tls_hurry;
+
+/*
+ * True if the command line that begins at `byte` may be STARTTLS, and ours to
+ * answer: then it begins a step, and is held until it is whole.
+ */
+bool tls_may_begin(const struct step *st, uint8_t byte);
+
+/*
+ * True if the command line that is under way, or was just read, is STARTTLS
+ * or may become it, and ours to answer. `is_whole`: its first byte is the
+ * first of this step.
+ */
+bool tls_is_ours(const struct step *st, size_t line_len, bool is_whole);
+
+/* STARTTLS was seen whole, and is ours to answer. */
+void tls_asked(struct step *st);
+
+/*
+ * Takes what must not go to the MTA, or not yet, back from what a step
+ * releases: n bytes were used, and `kept` bytes of their line held before.
+ */
+void tls_keep_line(struct step *st, size_t n, size_t kept);
+
+/* What is held of a line goes: it will not be STARTTLS any more. */
+void tls_let_line_go(struct step *st);
+
+/* True while nothing but the answer to STARTTLS is waited for. */
+static inline bool
+tls_is_asked(const struct session *s)
+{
+	return s->tls == SESSION_TLS_ASKED;
+}
+
+/* The phase behind a step in which all before STARTTLS was answered. */
+enum session_phase tls_begin(struct step *st, enum session_phase next);
+
+/*
+ * Puts the keyword right in a reply to EHLO, which is the answer to `e` (or
+ * NULL) and begins at this offset of the event's bytes: o->edits. WAIT: it is
+ * not whole.
+ */
+enum tls_ehlo { TLS_EHLO_AS_IS, TLS_EHLO_WAIT };
+enum tls_ehlo tls_read_ehlo(struct step *st, struct pending *e, size_t at);
+
+/* By how much the edits make the event's bytes longer, modulo 2^32. */
+uint32_t tls_growth(const struct orders *o);
+
+/* The end of waiting for the rest of a reply to EHLO; UINT32_MAX: none. */
+uint32_t tls_gather_end(const struct step *st);
 
 /* session_queue.c */
 
@@ -236,6 +308,9 @@ uint32_t reply_next(const struct step *st);
 /* Releases all that is held of the MTA's stream. */
 void reply_release_all(struct step *st);
 
+/* The reply to EHLO that is waited for is taken as it is. */
+void reply_as_is(struct step *st);
+
 /* Bytes of the MTA's stream that are held. */
 uint32_t reply_held(struct leg *leg);
 
@@ -245,6 +320,7 @@ uint32_t reply_held(struct leg *leg);
 #define MARK_TLS 8	/* the 220 behind which TLS begins */
 #define MARK_REFUSAL 32 /* 4xx or 5xx: waits, and goes in one piece */
 #define MARK_QUIT 16	/* the answer to QUIT */
+#define MARK_AS_IS 64	/* an answer to EHLO that is not changed */
 
 /* session.c */
 

@@ -304,6 +304,27 @@ smtp_client_at_odd_dot(const struct smtp_client *c)
 	       c->odd_dot == ODD_DOT_END;
 }
 
+bool
+smtp_client_is_starttls(const struct smtp_client *c, size_t len)
+{
+	static const char word[] = "STARTTLS";
+	const size_t word_len = sizeof(word) - 1;
+	size_t at;
+
+	if (len == 0 || len > sizeof(c->line))
+		return false;
+	for (at = 0; at < len && at < word_len; at++) {
+		char byte = c->line[at];
+
+		if (byte != word[at] && byte != word[at] + ('a' - 'A'))
+			return false;
+	}
+	at = skip_blanks(c->line, at, len);
+	at += at < len && c->line[at] == '\r';
+	at += at < len && c->line[at] == '\n';
+	return at == len;
+}
+
 enum smtp_client_event
 smtp_client_read(struct smtp_client *c, const uint8_t *bytes, size_t len,
 		 size_t *used, struct smtp_command *cmd)

@@ -82,6 +82,11 @@ enum client_address {
  * nothing within a handshake waits. */
 #define SESSION_TLS_FREE 16384u
 
+/* Longest TLS handshake. */
+#define SESSION_TLS_MS 60000
+/* A reply to EHLO up to here has its keyword STARTTLS put right. */
+#define SESSION_EHLO_CAP 4096
+
 /* What all sessions of a worker share; may change between two steps. */
 struct site {
 	const char *name; /* for our own lines; 1..SESSION_NAME_CAP bytes */
@@ -92,6 +97,7 @@ struct site {
 	uint32_t drip_gap_ms; /* least time between two pieces, > 0 */
 	bool pipeconnect;   /* the MTA offers PIPECONNECT: early talk is fair */
 	bool counts_matter; /* rules test session.*: plan again as they grow */
+	bool has_tls;	    /* STARTTLS is answered by us, and there is room */
 };
 
 /* A place of the gate: an MTA slot, or the caps of the plan's class. */
@@ -117,6 +123,18 @@ struct session_counts {
 	uint8_t proxy_headers; /* said to the MTA */
 	bool own_greeting : 1; /* our 220 ended a teaser */
 	bool own_421 : 1;
+	bool own_starttls : 1; /* our 220 answered STARTTLS */
+	uint8_t own_added : 2; /* EHLO replies that got the keyword STARTTLS */
+	uint8_t own_removed : 2; /* and that lost it */
+};
+
+/* Where a session is on its way to TLS that ends here. */
+enum session_tls {
+	SESSION_TLS_NONE,
+	SESSION_TLS_ASKED,  /* STARTTLS; what was asked before is answered */
+	SESSION_TLS_SAID,   /* our 220 is on its way */
+	SESSION_TLS_SHAKES, /* the handshake */
+	SESSION_TLS_UP
 };
 
 /*
@@ -175,6 +193,10 @@ struct session {
 	bool is_lost : 1;   /* the observer lost track */
 	bool is_small : 1;  /* the receive buffer was made small */
 	bool is_wide : 1;   /* and wide again, for good */
+	uint8_t tls : 3;    /* enum session_tls */
+	/* The shell sets it before OPEN: TLS comes before all else. */
+	bool is_implicit_tls : 1;
+	bool is_kept : 1; /* the line under way may be STARTTLS: held */
 };
 
 /* A command on its way: asked, then answered and perhaps held. */
@@ -201,9 +223,12 @@ struct leg {
 	bool null_sender;   /* perhaps a callback: no delays */
 	bool greeting_done;
 	bool is_in_ring;
+	bool is_begun;	  /* MAIL or AUTH was said: too late for our TLS */
+	bool is_gathered; /* a reply to EHLO waits, unused, to be whole */
 	struct pending few[SESSION_REPLIES_FEW];
 	/* Lent by the shell on orders.want_ring: SESSION_REPLIES_CAP entries,
-	 * or NULL. Set between two steps, taken back on orders.give_ring. */
+	 * or NULL. Set, and on orders.give_ring taken back and set to NULL,
+	 * between two steps. */
 	struct pending *ring;
 };
 
@@ -256,12 +281,23 @@ struct session_note {
 };
 #define SESSION_NOTES_CAP 16
 
+/* A change to the MTA's bytes of a BYTES event, by their offset as shown. */
+struct session_edit {
+	uint32_t at;
+	uint16_t cut;	  /* so many bytes go */
+	uint16_t len;	  /* and so many come in their place */
+	const char *text; /* static */
+};
+#define SESSION_EDITS_CAP 2
+
 /*
  * What the shell does after a step, in the order of this record: per stream
- * drop, say, release; then the rest from top to bottom.
+ * edit, use, drop, say, release; then the rest from top to bottom.
  */
 struct orders {
-	uint32_t used;		      /* of a BYTES event */
+	/* Of a BYTES event of the MTA, in ascending order; below. */
+	uint8_t edits_count;
+	uint32_t used;		      /* of a BYTES event, as edited */
 	uint32_t drop[SIDE_COUNT];    /* oldest held bytes of a stream */
 	uint16_t say_len[SIDE_COUNT]; /* words of ours towards a side */
 	uint32_t release[SIDE_COUNT]; /* oldest held bytes of a stream */
@@ -269,9 +305,13 @@ struct orders {
 					 was said and released to it */
 	bool hang_up;		      /* close the leg now, forget its stream
 					 and what is not yet written to it */
-	bool give_caps;		      /* or the place in their queue */
-	bool give_slot;		      /* or the place in its queue */
-	enum caps_wish claim_caps;    /* of the plan's class */
+	/* The client's unused bytes are forgotten, and from its next byte on
+	 * its socket speaks TLS: TLS_UP or TLS_FAILED, and BYTES is what was
+	 * in it. Nothing is left to be written to it then. */
+	bool start_tls;
+	bool give_caps;		   /* or the place in their queue */
+	bool give_slot;		   /* or the place in its queue */
+	enum caps_wish claim_caps; /* of the plan's class */
 	enum slot_wish claim_slot;
 	enum receive_buffer receive_buffer; /* of the client's socket */
 	bool dial;			    /* take a leg, connect */
@@ -279,7 +319,7 @@ struct orders {
 			      to be written to the client */
 	bool want_plan;	   /* EVENT_REPLAN, please */
 	bool want_ring;	   /* set leg->ring, if there is one */
-	bool give_ring;	   /* leg->ring is not used any more, and NULL */
+	bool give_ring;	   /* leg->ring is not used any more */
 	/* States, said anew with each step. */
 	bool feed[SIDE_COUNT];	 /* unused bytes are wanted */
 	bool read[SIDE_COUNT];	 /* socket reads are wanted */
@@ -289,6 +329,7 @@ struct orders {
 	/* What was observed, for the journal; never the content. */
 	uint8_t notes_count;
 	char say[SIDE_COUNT][SESSION_SAY_CAP];
+	struct session_edit edits[SESSION_EDITS_CAP];
 	struct session_note notes[SESSION_NOTES_CAP];
 };
 

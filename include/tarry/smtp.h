@@ -105,6 +105,13 @@ bool smtp_client_at_odd_dot(const struct smtp_client *c);
 /* The MTA has answered there: it was the end, and commands follow. */
 void smtp_client_was_end(struct smtp_client *c);
 
+/*
+ * True if the first len bytes of the command line under way, or of the one
+ * that was just read, are STARTTLS or the beginning of it: without arguments,
+ * blanks at its end, CR and LF as far as they are there.
+ */
+bool smtp_client_is_starttls(const struct smtp_client *c, size_t len);
+
 /* The MTA's stream. Zeroed is the beginning of a session. */
 struct smtp_reply {
 	uint16_t code; /* of the first line; 0 while unknown */

@@ -174,6 +174,17 @@ count_rules(struct metrics *m, const struct plan *plan)
 		     1);
 }
 
+static void
+count_tls(struct metrics *m, const struct session_report *r)
+{
+	bool is_up = r->session->tls == SESSION_TLS_UP;
+
+	metrics_add(m, METRIC_TLS_UP, is_up && !r->tls_is_resumed);
+	metrics_add(m, METRIC_TLS_RESUMED, is_up && r->tls_is_resumed);
+	metrics_add(m, METRIC_TLS_FAILED,
+		    r->session->reason == REASON_TLS_FAILED);
+}
+
 void
 metrics_session(struct metrics *m, const struct session_report *r)
 {
@@ -196,6 +207,10 @@ metrics_session(struct metrics *m, const struct session_report *r)
 	metrics_add(m, METRIC_OWN_GREETINGS, c->own_greeting);
 	metrics_add(m, METRIC_OWN_421, c->own_421);
 	metrics_add(m, METRIC_OWN_PROXY_HEADERS, c->proxy_headers);
+	metrics_add(m, METRIC_OWN_STARTTLS, c->own_starttls);
+	metrics_add(m, METRIC_OWN_KEYWORD_ADDED, c->own_added);
+	metrics_add(m, METRIC_OWN_KEYWORD_REMOVED, c->own_removed);
+	count_tls(m, r);
 	metrics_add(m, METRIC_EARLY_TALKERS, s->is_early);
 	metrics_add(m, METRIC_REPLIES_HELD, c->replies_held);
 	metrics_add(m, METRIC_MESSAGES_ACCEPTED, c->messages);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "proxy/config/arena.h"
+#include "proxy/config/certificates.h"
 #include "proxy/config/checks.h"
 #include "proxy/config/listeners.h"
 #include "proxy/config/rules.h"
@@ -53,6 +54,7 @@ build(const struct tree *tree, const char *file, struct config *config)
 				     config);
 	}
 	config->policy.patience_ms = config->mta.patience_ms;
+	certificates_build(tree, &config->tls);
 	listeners_build(tree, file, config);
 	rules_build(tree, &config->policy);
 	if (!arena_has_failed(tree->arena))

@@ -31,9 +31,13 @@ enum config_log_addresses {
 	CONFIG_LOG_NONE	    /* - */
 };
 
+/* The order of the words in keys.def. */
+enum config_listen_tls { CONFIG_LISTEN_STARTTLS, CONFIG_LISTEN_IMPLICIT };
+
 /* One [listen NAME]. */
 struct config_listener {
 	const char *name;
+	enum config_listen_tls tls;
 	const struct addr *addresses; /* with port; at least one */
 	size_t addresses_count;
 };
@@ -54,6 +58,30 @@ struct config_syn {
 	const char *sidecar; /* socket path; "": none */
 	const char *labels;  /* file path; "": none */
 	bool kernel;	     /* ask for TCP_SAVE_SYN */
+};
+
+/* The order of the words in keys.def. */
+enum config_tls_mode { CONFIG_TLS_PASS, CONFIG_TLS_TERMINATE };
+
+/* A file, and where it is named. */
+struct config_path {
+	const char *path;
+	const char *file;
+	unsigned line;
+};
+
+struct config_certificate {
+	struct config_path certificate;
+	struct config_path key;
+};
+
+/* [tls] */
+struct config_tls {
+	enum config_tls_mode mode;
+	/* At least one if TLS ends here; the first is for any name. */
+	const struct config_certificate *certificates;
+	size_t certificates_count;
+	uint32_t max_sessions;
 };
 
 /* [log] */
@@ -80,6 +108,7 @@ struct config {
 	size_t listeners_count;
 	struct config_mta mta;
 	struct config_syn syn;
+	struct config_tls tls;
 	struct addr http_address;   /* with port; family 0: none */
 	const char *control_socket; /* path; "": none */
 	struct config_log log;

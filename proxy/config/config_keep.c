@@ -138,7 +138,7 @@ keep_scalar(struct config *next, const struct config *running,
 static bool
 same_listener(const struct config_listener *a, const struct config_listener *b)
 {
-	if (strcmp(a->name, b->name) != 0 ||
+	if (strcmp(a->name, b->name) != 0 || a->tls != b->tls ||
 	    a->addresses_count != b->addresses_count)
 		return false;
 	for (size_t i = 0; i < a->addresses_count; i++) {
@@ -173,6 +173,7 @@ copy_listeners(struct config *next, const struct config *running)
 		size_t bytes = from->addresses_count * sizeof(struct addr);
 		struct addr *addresses = arena_take(next->arena, bytes);
 
+		list[i].tls = from->tls;
 		list[i].name =
 		    arena_text(next->arena, from->name, strlen(from->name));
 		if (list[i].name == NULL || addresses == NULL)

@@ -42,15 +42,19 @@ print_scalars(const char *kind, const struct tree_section *section,
 	}
 }
 
+static void
+print_entry(const struct tree_entry *e, FILE *out)
+{
+	fprintf(out, "%s = %s", e->key->name, e->value);
+	print_origin(e, out);
+}
+
 /* What the section says, as it says it. */
 static void
 print_entries(const struct tree_section *section, FILE *out)
 {
-	for (size_t i = 0; i < section->entries_count; i++) {
-		const struct tree_entry *e = &section->entries[i];
-		fprintf(out, "%s = %s", e->key->name, e->value);
-		print_origin(e, out);
-	}
+	for (size_t i = 0; i < section->entries_count; i++)
+		print_entry(&section->entries[i], out);
 }
 
 static void
@@ -77,6 +81,34 @@ print_named(const struct config *config, const char *kind, FILE *out)
 	}
 }
 
+static void
+print_list(const struct tree_section *section, const struct key *key, FILE *out)
+{
+	if (tree_entry(section, key->name) == NULL) {
+		fprintf(out, "%s = ", key->name);
+		print_origin(NULL, out);
+		return;
+	}
+	for (size_t i = 0; i < section->entries_count; i++) {
+		if (section->entries[i].key == key)
+			print_entry(&section->entries[i], out);
+	}
+}
+
+/* Its lists behind its scalars. */
+static void
+print_one(const struct config *config, const char *kind, FILE *out)
+{
+	const struct tree_section *s = tree_section(config->tree, kind, "");
+
+	print_scalars(kind, s, config, out);
+	for (size_t i = 0; i < keys_count; i++) {
+		if (strcmp(keys[i].section, kind) == 0 && keys[i].is_built &&
+		    key_is_list(&keys[i]))
+			print_list(s, &keys[i], out);
+	}
+}
+
 void
 config_print_effective(const struct config *config, FILE *out)
 {
@@ -90,9 +122,7 @@ config_print_effective(const struct config *config, FILE *out)
 			print_named(config, kind, out);
 		} else {
 			print_header(kind, out);
-			print_scalars(kind,
-				      tree_section(config->tree, kind, ""),
-				      config, out);
+			print_one(config, kind, out);
 		}
 	}
 }

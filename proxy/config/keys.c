@@ -32,6 +32,7 @@ const size_t sections_count = sizeof(sections) / sizeof(*sections);
 #define OFFSET_tarry(field) offsetof(struct config, field)
 #define OFFSET_mta(field) offsetof(struct config, field)
 #define OFFSET_syn(field) offsetof(struct config, field)
+#define OFFSET_tls(field) offsetof(struct config, field)
 #define OFFSET_budget(field) offsetof(struct config, field)
 #define OFFSET_score(field) offsetof(struct config, field)
 #define OFFSET_control(field) offsetof(struct config, field)
@@ -211,7 +212,7 @@ key_elsewhere(const char *name)
 bool
 key_is_list(const struct key *key)
 {
-	return key->type == KEY_ADDRESSES || key->type == KEY_NETS ||
-	       key->type == KEY_PATTERNS || key->type == KEY_LABELS ||
-	       key->type == KEY_LISTENERS;
+	return key->type == KEY_ADDRESSES || key->type == KEY_PATHS ||
+	       key->type == KEY_NETS || key->type == KEY_PATTERNS ||
+	       key->type == KEY_LABELS || key->type == KEY_LISTENERS;
 }

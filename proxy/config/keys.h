@@ -32,6 +32,7 @@ enum key_type {
 	KEY_PATH,
 	KEY_ADDRESS,
 	KEY_ADDRESSES,
+	KEY_PATHS,
 	KEY_CLASS,
 	KEY_POINTS,
 	/* Conditions of a rule. */

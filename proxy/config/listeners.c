@@ -4,6 +4,7 @@
 
 #include "proxy/config/config.h"
 #include "proxy/config/list.h"
+#include "proxy/config/setting.h"
 #include "proxy/config/value.h"
 
 /* The listeners so far, and the section in work. */
@@ -11,6 +12,7 @@ struct build {
 	const struct tree *tree;
 	const struct tree_section *section;
 	const struct addr *mta;
+	bool ends_tls;
 	struct config_listener *listeners; /* the last one is in work */
 	size_t listeners_count;
 	struct addr *addresses; /* of the last one, still to be written to */
@@ -107,6 +109,17 @@ take_address(void *ctx, const struct list_item *item)
 }
 
 static void
+check_tls(const struct build *b, const struct tree_section *s)
+{
+	if (b->listeners[b->listeners_count - 1].tls ==
+		CONFIG_LISTEN_IMPLICIT &&
+	    !b->ends_tls)
+		tree_note(b->tree, REPORT_MISTAKE, s, tree_entry(s, "tls"),
+			  "implicit needs TLS that ends here, expected mode = "
+			  "terminate in [tls]");
+}
+
+static void
 build_listener(struct build *b)
 {
 	const struct tree_section *s = b->section;
@@ -118,10 +131,14 @@ build_listener(struct build *b)
 	all[b->listeners_count++].name = s->name;
 	b->listeners = all;
 	b->addresses = NULL;
-	for (size_t i = 0; i < s->entries_count; i++)
-		list_each(b->tree, s, &s->entries[i], LIST_COMMAS, take_address,
-			  b);
-	if (s->entries_count == 0)
+	setting_fill(b->tree, "listen", s, &all[b->listeners_count - 1]);
+	check_tls(b, s);
+	for (size_t i = 0; i < s->entries_count; i++) {
+		if (s->entries[i].key->type == KEY_ADDRESSES)
+			list_each(b->tree, s, &s->entries[i], LIST_COMMAS,
+				  take_address, b);
+	}
+	if (tree_entry(s, "address") == NULL)
 		tree_note(b->tree, REPORT_MISTAKE, s, NULL,
 			  "has no address, expected address = 0.0.0.0:25 or "
 			  "the like");
@@ -131,7 +148,9 @@ void
 listeners_build(const struct tree *tree, const char *file,
 		struct config *config)
 {
-	struct build b = {.tree = tree, .mta = &config->mta.address};
+	struct build b = {.tree = tree,
+			  .mta = &config->mta.address,
+			  .ends_tls = config->tls.mode == CONFIG_TLS_TERMINATE};
 
 	for (size_t i = 0; i < tree->sections_count; i++) {
 		b.section = &tree->sections[i];

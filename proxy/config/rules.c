@@ -245,6 +245,7 @@ take_entry(struct build *b, const struct tree_entry *e)
 	case KEY_PATH:
 	case KEY_ADDRESS:
 	case KEY_ADDRESSES:
+	case KEY_PATHS:
 	case KEY_CLASS:
 	case KEY_POINTS:
 		break;

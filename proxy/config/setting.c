@@ -220,6 +220,7 @@ setting_put(const struct key *key, void *base, const char *text,
 	case KEY_POINTS:
 		return put_points(key, field, text, why);
 	case KEY_ADDRESSES:
+	case KEY_PATHS:
 	case KEY_CLASS:
 	case KEY_NETS:
 	case KEY_PATTERNS:
@@ -400,6 +401,7 @@ setting_print(const struct key *key, const void *base, FILE *out)
 		print_points(field, out);
 		break;
 	case KEY_ADDRESSES:
+	case KEY_PATHS:
 	case KEY_CLASS:
 	case KEY_NETS:
 	case KEY_PATTERNS:

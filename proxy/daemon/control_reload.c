@@ -106,7 +106,8 @@ static void
 put_in_force(struct control *c)
 {
 	const struct worker_rules rules = {.config = c->settings.config,
-					   .labels = c->settings.labels};
+					   .labels = c->settings.labels,
+					   .tls = c->settings.tls};
 
 	if (is_other_mta(&c->reload.before.config->mta,
 			 &c->settings.config->mta))

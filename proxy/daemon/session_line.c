@@ -148,6 +148,7 @@ static const struct {
     [REASON_FULL] = {"; sessions were used up and this one gave way: 421",
 		     true},
     [REASON_DRAINED] = {"; cut at the end of a drain", true},
+    [REASON_TLS_FAILED] = {"; the TLS handshake failed", false},
     [REASON_BUG] = {"; an error in Tarry ended it, please report this line",
 		    true},
 };
@@ -254,6 +255,28 @@ log_line_counts(struct log_line *l, const struct session_counts *c)
 		log_line_number(l, rows[i].key, rows[i].value);
 }
 
+static void
+put_tls(struct log_line *l, const struct session_report *r)
+{
+	const struct session *s = r->session;
+	const char *const rows[][2] = {
+	    {"tls_version", r->tls_version},
+	    {"tls_cipher", r->tls_cipher},
+	    {"tls_sni", r->tls_sni},
+	    {"tls_error", r->tls_error},
+	};
+
+	log_line_flag(l, "tls",
+		      (s->is_opaque && !s->is_lost) ||
+			  s->tls == SESSION_TLS_UP);
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		if (rows[i][1] != NULL)
+			log_line_text(l, rows[i][0], rows[i][1], LOG_PEER_CAP);
+	}
+	if (r->tls_version != NULL)
+		log_line_flag(l, "tls_resumed", r->tls_is_resumed);
+}
+
 void
 log_line_session(struct log_line *l, const struct config_log *style,
 		 uint64_t unix_ms, const struct session_report *r)
@@ -282,7 +305,7 @@ log_line_session(struct log_line *l, const struct config_log *style,
 		      smtp_verb_name((enum smtp_verb)s->last_verb),
 		      LOG_PEER_CAP);
 	log_line_flag(l, "early_talker", s->is_early);
-	log_line_flag(l, "tls", s->is_opaque && !s->is_lost);
+	put_tls(l, r);
 	log_line_flag(l, "lost", s->is_lost);
 	log_line_text(l, "phase", session_phase_name(r->phase), LOG_PEER_CAP);
 	log_line_text(l, "reason", session_reason_name(s->reason),

@@ -25,6 +25,12 @@ struct session_report {
 	enum syn_source syn_source;
 	const char *label; /* NULL: none */
 	enum label_quality label_quality;
+	/* TLS that ended here; NULL: none, or not known. */
+	const char *tls_version;
+	const char *tls_cipher;
+	const char *tls_sni;   /* the client's words */
+	const char *tls_error; /* why the handshake failed */
+	bool tls_is_resumed;
 	const char *rule;	  /* names_rule() */
 	const char *shadow_rule;  /* the same, of plan.shadow_rule_id */
 	const char *class;	  /* names_class() */

@@ -8,6 +8,7 @@
 #include "xxhash.h"
 
 #include "proxy/config/tree.h"
+#include "proxy/relay/tls_context.h"
 
 /* Names for signatures: for people, so nothing fails for want of them. */
 static struct labels *
@@ -32,6 +33,15 @@ load_labels(const struct config *config, labels_report *say, void *user)
 	return labels;
 }
 
+void
+settings_free(struct settings *settings)
+{
+	labels_free(settings->labels);
+	tls_context_let_go(settings->tls);
+	config_free(settings->config);
+	*settings = (struct settings){0};
+}
+
 int
 settings_load(struct settings *out, const struct options *options,
 	      struct report *report, labels_report *say, void *user)
@@ -39,16 +49,16 @@ settings_load(struct settings *out, const struct options *options,
 	int rc = config_load(&out->config, options->config_path,
 			     &options->overrides, report);
 
-	out->labels = rc == 0 ? load_labels(out->config, say, user) : NULL;
-	return rc;
-}
-
-void
-settings_free(struct settings *settings)
-{
-	labels_free(settings->labels);
-	config_free(settings->config);
-	*settings = (struct settings){0};
+	out->labels = NULL;
+	out->tls = NULL;
+	if (rc == 0)
+		rc = tls_context_load(&out->tls, out->config, report);
+	if (rc != 0) {
+		settings_free(out);
+		return rc;
+	}
+	out->labels = load_labels(out->config, say, user);
+	return 0;
 }
 
 static void

@@ -9,9 +9,12 @@
 #include "proxy/config/labels.h"
 #include "proxy/daemon/options.h"
 
+struct tls_context;
+
 struct settings {
 	struct config *config;
-	struct labels *labels; /* or NULL */
+	struct labels *labels;	 /* or NULL */
+	struct tls_context *tls; /* or NULL: TLS does not end here */
 };
 
 /* Hex digits of a hash, and a NUL. */
@@ -27,7 +30,7 @@ __attribute__((warn_unused_result)) int
 settings_load(struct settings *out, const struct options *options,
 	      struct report *report, labels_report *say, void *user);
 
-/* Frees both and forgets them. An empty one is fine. */
+/* Frees all and forgets them. An empty one is fine. */
 void settings_free(struct settings *settings);
 
 /*

@@ -8,6 +8,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "tarry/session.h"
+
 /* Moving to the front is put off until the tail is this short. */
 #define TAIL_LOW 16384
 
@@ -148,6 +150,33 @@ buffer_written(struct buffer *b, size_t n)
 	b->released -= (uint32_t)n;
 	if (total(b) == 0)
 		b->start = 0;
+}
+
+bool
+buffer_edit(struct buffer *b, const struct session_edit *e)
+{
+	uint8_t *at;
+	size_t rest;
+
+	if (e->at > b->unused || e->cut > b->unused - e->at)
+		return false;
+	if (b->start + total(b) + e->len > sizeof(b->data))
+		compact(b);
+	if (b->start + total(b) + e->len > sizeof(b->data))
+		return false;
+	at = b->data + b->start + b->released + b->held + e->at;
+	rest = b->unused - e->at - e->cut;
+	memmove(at + e->len, at + e->cut, rest);
+	memcpy(at, e->text, e->len);
+	b->unused += (uint32_t)e->len - e->cut; /* fits, see above */
+	return true;
+}
+
+void
+buffer_forget_unused(struct buffer *b)
+{
+	b->unused = 0;
+	b->fresh = 0;
 }
 
 void

@@ -17,6 +17,8 @@
 #define BUFFER_READ_CAP 61440
 #define BUFFER_SAY_CAP 2048
 
+struct session_edit;
+
 /* The fields are buffer.c's, but for `fresh`. */
 struct buffer {
 	uint32_t start;
@@ -61,6 +63,15 @@ const uint8_t *buffer_out(const struct buffer *b, size_t *len);
 
 /* The oldest n released bytes are written. */
 void buffer_written(struct buffer *b, size_t n);
+
+/*
+ * Changes the unused bytes. False, and nothing is changed, if it does not fit
+ * them or there is no room.
+ */
+bool buffer_edit(struct buffer *b, const struct session_edit *e);
+
+/* Forgets what is unused. */
+void buffer_forget_unused(struct buffer *b);
 
 /* Forgets what is held and unused. */
 void buffer_forget_rest(struct buffer *b);

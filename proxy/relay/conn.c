@@ -27,12 +27,12 @@
 /* Reads of one socket in a turn. */
 #define READS 8
 
-static_assert(EVENT_COUNT * SIDE_COUNT <= 32, "one bit an event and side");
+static_assert(EVENT_COUNT * SIDE_COUNT <= 64, "one bit an event and side");
 
-static uint32_t
+static uint64_t
 bit(enum event_kind kind, enum side side)
 {
-	return (uint32_t)1 << ((unsigned)kind * SIDE_COUNT + (unsigned)side);
+	return (uint64_t)1 << ((unsigned)kind * SIDE_COUNT + (unsigned)side);
 }
 
 void
@@ -125,6 +125,7 @@ conn_end(struct conn *c, enum session_reason reason)
 	gate_exit(w->options.gate, &c->place);
 	wheel_remove(&w->wheel, &c->node);
 	leg_hang_up(c);
+	tls_end(c);
 	stream_close(c, SIDE_CLIENT);
 	stream_close(c, SIDE_MTA);
 	poller_remove(&w->poller, &c->sock);
@@ -275,6 +276,10 @@ apply(struct conn *c, const struct event *ev, const struct orders *o)
 	}
 	if (o->hang_up || is_dial_over(c, o))
 		hang_up(c);
+	if (o->start_tls && !c->is_ending) {
+		c->pending &= ~bit(EVENT_BYTES, SIDE_CLIENT);
+		tls_start(c);
+	}
 	apply_places(c, o);
 	if (o->receive_buffer != RECEIVE_KEEP)
 		stream_set_window(c, o->receive_buffer);
@@ -388,14 +393,21 @@ set_deadline(struct conn *c)
 	worker_arm(w, deadline_ms);
 }
 
+/* TLS is read on, as far as the session wants it. */
+static bool
+has_more(struct conn *c)
+{
+	return c->tls != NULL && !c->is_ending && tls_pull(c);
+}
+
 void
 conn_run(struct conn *c)
 {
 	if (c->is_running)
 		return;
 	c->is_running = true;
-	while (c->pending != 0) {
-		unsigned at = (unsigned)__builtin_ctz(c->pending);
+	while (c->pending != 0 || has_more(c)) {
+		unsigned at = (unsigned)__builtin_ctzll(c->pending);
 		struct event ev = {.kind = (enum event_kind)(at / SIDE_COUNT),
 				   .side = (enum side)(at % SIDE_COUNT)};
 
@@ -405,6 +417,8 @@ conn_run(struct conn *c)
 			tell_flushed(c);
 	}
 	c->is_running = false;
+	if (c->tls != NULL)
+		tls_settle(c);
 	if (c->is_ending)
 		return;
 	stream_set_reading(c, SIDE_CLIENT);
@@ -445,7 +459,9 @@ was_read(struct conn *c, enum side side, ssize_t n)
 {
 	struct stream *st = &c->streams[side];
 
-	if (n > 0) {
+	if (side == SIDE_CLIENT && c->tls != NULL) {
+		tls_arrived(c, n);
+	} else if (n > 0) {
 		stream_arrived(c, side, (size_t)n);
 		conn_event(c, EVENT_BYTES, side);
 	} else {
@@ -524,70 +540,4 @@ void
 conn_client_ready(struct sock *s, uint32_t events)
 {
 	conn_ready(container_of(s, struct conn, sock), SIDE_CLIENT, events);
-}
-
-bool
-conn_has_seat(const struct listener *from)
-{
-	const struct slab *s = &from->worker->conns;
-
-	return s->used < s->cap;
-}
-
-static struct conn *
-take_seat(struct listener *from)
-{
-	struct worker *w = from->worker;
-	struct conn *c = slab_take(&w->conns);
-	uint32_t generation;
-
-	if (c == NULL)
-		return NULL;
-	generation = c->generation + 1;
-	memset(c, 0, sizeof(*c));
-	c->generation = generation;
-	c->listener = from;
-	c->id = w->next_id++;
-	c->session.opened_ms = worker_now(w);
-	sock_init(&c->sock, SOCK_CLIENT);
-	return c;
-}
-
-/* The socket is in the seat: opens the session, or closes at once. */
-static int
-start(struct conn *c, int error)
-{
-	if (error == 0)
-		error = facts_open(c);
-	if (error != 0) {
-		c->is_ending = true;
-		poller_remove(&worker_of(c)->poller, &c->sock);
-		return error;
-	}
-	metrics_add(worker_of(c)->options.metrics,
-		    c->session.client.family == 4 ? METRIC_ACCEPTED_IPV4
-						  : METRIC_ACCEPTED_IPV6,
-		    1);
-	conn_event(c, EVENT_OPEN, SIDE_CLIENT);
-	if (worker_of(c)->is_draining)
-		conn_event(c, EVENT_DRAIN, SIDE_CLIENT);
-	conn_run(c);
-	shortage_came(worker_of(c));
-	return 0;
-}
-
-int
-conn_open(struct listener *from, int fd)
-{
-	struct conn *c = take_seat(from);
-	int error;
-
-	if (c == NULL) {
-		(void)close(fd);
-		return -ENOBUFS;
-	}
-	error = poller_add(&from->worker->poller, &c->sock, fd);
-	if (error != 0)
-		(void)close(fd);
-	return start(c, error);
 }

@@ -21,6 +21,7 @@
 struct buffer;
 struct leg_seat;
 struct listener;
+struct tls;
 struct worker;
 
 /* What one side says, on its way to the other; see also conn.buffers. */
@@ -44,10 +45,11 @@ struct conn {
 	uint64_t id;			    /* in logs */
 	struct leg_seat *leg;		    /* NULL: no MTA */
 	struct buffer *buffers[SIDE_COUNT]; /* NULL: nothing is pending */
+	struct tls *tls; /* NULL: what the client says is no TLS of ours */
 	struct wheel_node node;
 	struct place place;
 	struct sock sock;  /* the client's */
-	uint32_t pending;  /* events, one bit each */
+	uint64_t pending;  /* events, one bit each */
 	uint32_t wake_ms;  /* orders.deadline_ms, since opened; 0: none */
 	uint32_t check_ms; /* when to look at what is not read; 0: never */
 	struct stream streams[SIDE_COUNT];

@@ -358,6 +358,7 @@ facts_report(struct conn *c)
 				     sizeof(signature));
 		report.signature = signature;
 	}
+	tls_describe(c, &report);
 	log_session(&report);
 	record_end(c, &report);
 	metrics_session(w->options.metrics, &report);

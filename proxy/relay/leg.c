@@ -55,23 +55,21 @@ has_timed_out(const struct conn *c)
 void
 leg_take_ring(struct conn *c)
 {
-	struct leg_seat *seat = c->leg;
+	struct leg *leg = leg_of(c);
 
-	if (leg_of(c) == NULL || seat->ring != NULL)
-		return;
-	seat->ring = slab_take(&worker_of(c)->rings);
-	seat->leg.ring = seat->ring;
+	if (leg != NULL && leg->ring == NULL)
+		leg->ring = slab_take(&worker_of(c)->rings);
 }
 
 void
 leg_give_ring(struct conn *c)
 {
-	struct leg_seat *seat = c->leg;
+	struct leg *leg = leg_of(c);
 
-	if (seat == NULL || seat->ring == NULL)
+	if (leg == NULL || leg->ring == NULL)
 		return;
-	slab_give(&worker_of(c)->rings, seat->ring);
-	seat->ring = NULL;
+	slab_give(&worker_of(c)->rings, leg->ring);
+	leg->ring = NULL;
 }
 
 void

@@ -21,12 +21,11 @@ struct leg_seat {
 	struct conn *conn; /* NULL: left alone, closing */
 	struct sock sock;
 	bool is_connected;
-	bool is_greeted;      /* its time was taken */
-	struct pending *ring; /* lent to the leg; NULL: none */
+	bool is_greeted; /* its time was taken */
 	struct leg leg;
 };
 
-static_assert(sizeof(struct leg_seat) <= 256, "a session relayed, on top");
+static_assert(sizeof(struct leg_seat) <= 248, "a session relayed, on top");
 
 /* The core's part: NULL until it is connected. */
 struct leg *leg_of(struct conn *c);

@@ -22,7 +22,8 @@ struct listener {
 	char *name; /* a copy: the config may be replaced */
 	struct addr address;
 	struct sock sock;
-	int said_error; /* the last that was logged */
+	int said_error;	      /* the last that was logged */
+	bool is_implicit_tls; /* TLS from the first byte */
 	bool is_open;
 	bool is_waiting; /* there may be some to accept */
 };

@@ -7,33 +7,13 @@
 #include "proxy/relay/stream.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "proxy/relay/worker_state.h"
 
 /* Reading goes on when a full buffer has got this empty. */
 #define RESUME_ROOM (BUFFER_READ_CAP / 2)
-
-/*
- * The kernel doubles what is asked for, and keeps about 10 KB for 4 KiB on a
- * path with an MTU of 1500. Less is too little: where the MTU is large (on
- * loopback 65536) a segment does not fit the window any more, and each one
- * waits for the sender's timer.
- */
-#define WINDOW_SMALL 4096
-/* The kernel takes what net.core.rmem_max allows. */
-#define WINDOW_FULL (1 << 30)
-/* <asm-generic/socket.h> since Linux 5.14; older ones refuse it. */
-#ifndef SO_BUF_LOCK
-#define SO_BUF_LOCK 72
-#endif
-
-/* The kernel's TCP states, as TCP_INFO shows them. */
-#define STATE_CLOSE 7
-#define STATE_CLOSE_WAIT 8
 
 static struct buffer *
 take_buffer(struct conn *c, enum side side)
@@ -63,6 +43,26 @@ stream_close(struct conn *c, enum side side)
 		give_buffer(c, side);
 }
 
+size_t
+stream_discard(struct conn *c, enum side side)
+{
+	struct worker *w = worker_of(c);
+	struct buffer *b = c->buffers[side];
+	size_t n = 0;
+
+	if (b == NULL && w->loose > 0 && w->loose_side == side) {
+		n = w->loose;
+		w->loose = 0;
+	}
+	if (b == NULL)
+		return n;
+	n = b->unused;
+	buffer_forget_unused(b);
+	if (buffer_is_empty(b))
+		give_buffer(c, side);
+	return n;
+}
+
 bool
 stream_has_unused(const struct conn *c, enum side side)
 {
@@ -76,7 +76,9 @@ stream_is_flushed(const struct conn *c, enum side side)
 {
 	const struct buffer *b = c->buffers[side];
 
-	return b == NULL || b->released == 0;
+	if (b != NULL && b->released > 0)
+		return false;
+	return side != SIDE_MTA || c->tls == NULL || tls_is_flushed(c);
 }
 
 static bool
@@ -133,6 +135,8 @@ write_now(struct conn *c, enum side side, const void *bytes, size_t len)
 		return 0;
 	if (st->is_broken)
 		return len;
+	if (side == SIDE_MTA && c->tls != NULL)
+		return tls_write(c, bytes, len);
 	if (side == SIDE_MTA && worker_of(c)->end_follows)
 		flags |= MSG_MORE;
 	do
@@ -155,6 +159,11 @@ shut_if_done(struct conn *c, enum side side)
 	if (!st->wants_shut || st->is_shut || to == NULL ||
 	    !stream_is_flushed(c, side))
 		return;
+	if (side == SIDE_MTA && c->tls != NULL) {
+		tls_shut(c);
+		if (!tls_is_flushed(c))
+			return;
+	}
 	st->is_shut = true;
 	/* It can only fail where the connection is gone: read tells. */
 	(void)shutdown(to->fd, SHUT_WR);
@@ -167,6 +176,8 @@ stream_flush(struct conn *c, enum side side)
 	const uint8_t *out;
 	size_t len;
 
+	if (side == SIDE_MTA && c->tls != NULL)
+		tls_flush(c);
 	if (b != NULL) {
 		out = buffer_out(b, &len);
 		if (len > 0)
@@ -268,6 +279,30 @@ apply_to_buffer(struct conn *c, enum side side, uint32_t used,
 	return REASON_NONE;
 }
 
+/* Changes what the MTA has just said, before it is used. */
+static enum session_reason
+edit(struct conn *c, const struct orders *o)
+{
+	struct worker *w = worker_of(c);
+	unsigned i;
+
+	if (is_loose(c, SIDE_MTA)) {
+		if (!keep(c, SIDE_MTA, w->read_buffer, w->loose))
+			return REASON_FULL;
+		w->loose = 0;
+	}
+	if (c->buffers[SIDE_MTA] == NULL)
+		return REASON_BUG;
+	/* From the last on: their offsets are those of before. */
+	for (i = o->edits_count; i > 0; i--) {
+		const struct session_edit *e = &o->edits[i - 1];
+
+		if (!buffer_edit(c->buffers[SIDE_MTA], e))
+			return REASON_BUG;
+	}
+	return REASON_NONE;
+}
+
 enum session_reason
 stream_apply(struct conn *c, enum side side, uint32_t used,
 	     const struct orders *o)
@@ -275,6 +310,13 @@ stream_apply(struct conn *c, enum side side, uint32_t used,
 	struct worker *w = worker_of(c);
 	enum side to = other_side(side);
 	uint32_t moves = used | o->drop[side] | o->release[side];
+
+	if (side == SIDE_MTA && o->edits_count > 0) {
+		enum session_reason r = edit(c, o);
+
+		if (r != REASON_NONE)
+			return r;
+	}
 
 	if (is_loose(c, side)) {
 		if (used > w->loose)
@@ -348,11 +390,15 @@ stream_set_reading(struct conn *c, enum side side)
 {
 	struct stream *st = &c->streams[side];
 	struct sock *from = conn_sock(c, side);
+	bool want;
 
 	if (from == NULL || st->has_ended)
 		return;
 	st->is_starved = st->is_starved && !may_take_buffer(c);
-	if (!st->is_wanted || st->is_starved || !has_room(c, side)) {
+	want = st->is_wanted && !st->is_starved && has_room(c, side);
+	if (side == SIDE_CLIENT && c->tls != NULL)
+		want = tls_wants_read(c, want);
+	if (!want) {
 		st->is_reading = false;
 		return;
 	}
@@ -383,24 +429,6 @@ read_limit(const struct conn *c, enum side side, size_t room)
 }
 
 /*
- * Setting it by hand ends the kernel's own sizing; giving the lock back lets
- * that go on from the size set last.
- */
-void
-stream_set_window(struct conn *c, enum receive_buffer size)
-{
-	int bytes = size == RECEIVE_SMALL ? WINDOW_SMALL : WINDOW_FULL;
-	int no_lock = 0;
-	int fd = c->sock.fd;
-
-	/* If it fails the upload is only paced, or only slower. */
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-	if (size == RECEIVE_FULL)
-		(void)setsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &no_lock,
-				 sizeof(no_lock));
-}
-
-/*
  * The MTA's end is often there with its last reply. Said in one piece it costs
  * the network a packet less, and the client a waking.
  */
@@ -412,33 +440,38 @@ is_end_next(const struct sock *from)
 	return recv(from->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
 }
 
+size_t
+stream_room(struct conn *c, enum side side, uint8_t **at)
+{
+	struct worker *w = worker_of(c);
+	struct buffer *b = c->buffers[side];
+	size_t room = BUFFER_READ_CAP;
+
+	*at = w->read_buffer;
+	if (b != NULL) {
+		room = buffer_room(b);
+		*at = buffer_tail(b);
+	} else if (!may_take_buffer(c)) {
+		return 0;
+	}
+	return read_limit(c, side, room);
+}
+
 ssize_t
 stream_read(struct conn *c, enum side side)
 {
 	struct worker *w = worker_of(c);
-	struct buffer *b = c->buffers[side];
 	struct sock *from = conn_sock(c, side);
-	size_t room = BUFFER_READ_CAP;
-	uint8_t *at = w->read_buffer;
+	uint8_t *at;
+	size_t room;
 	ssize_t n;
 
-	if (b != NULL) {
-		room = buffer_room(b);
-		at = buffer_tail(b);
-	} else if (!may_take_buffer(c)) {
-		room = 0;
-	}
-	room = read_limit(c, side, room);
+	if (side == SIDE_CLIENT && c->tls != NULL)
+		return tls_recv(c);
+	room = stream_room(c, side, &at);
 	if (room == 0)
 		return -ENOBUFS;
-	do
-		n = recv(from->fd, at, room, MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		n = -errno;
-	/* Less than there was room for: no more will come without an event. */
-	if (n == -EAGAIN || (n > 0 && (size_t)n < room && !from->is_over))
-		from->may_read = false;
+	n = stream_recv(from, at, room);
 	w->end_follows = side == SIDE_MTA && from->is_over && n > 0 &&
 			 (size_t)n < room && is_end_next(from);
 	return n;
@@ -456,34 +489,4 @@ stream_arrived(struct conn *c, enum side side, size_t n)
 	}
 	buffer_arrived(b, n);
 	b->fresh += (uint32_t)n; /* <= buffer */
-}
-
-void
-stream_check(struct conn *c, enum side side)
-{
-	struct stream *st = &c->streams[side];
-	const struct sock *from = conn_sock(c, side);
-	struct tcp_info info;
-	socklen_t len = sizeof(info);
-	int unread = 0;
-
-	if (from == NULL)
-		return;
-	if (getsockopt(from->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
-		return;
-	if (info.tcpi_state != STATE_CLOSE &&
-	    info.tcpi_state != STATE_CLOSE_WAIT)
-		return;
-	if (side == SIDE_CLIENT && info.tcpi_state == STATE_CLOSE) {
-		st->has_ended = true;
-		conn_event(c, EVENT_ERROR, side);
-		return;
-	}
-	/* The MTA's last words are read before its end is told. */
-	if (st->has_ended || ioctl(from->fd, FIONREAD, &unread) != 0 ||
-	    unread > 0)
-		return;
-	st->has_ended = true;
-	conn_event(c, info.tcpi_state == STATE_CLOSE ? EVENT_ERROR : EVENT_FIN,
-		   side);
 }

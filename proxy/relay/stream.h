@@ -15,6 +15,7 @@
 #include "tarry/session.h"
 
 struct conn;
+struct sock;
 
 static inline enum side
 other_side(enum side side)
@@ -32,6 +33,9 @@ void stream_show(struct conn *c, enum side side, struct event *ev);
  */
 enum session_reason stream_apply(struct conn *c, enum side side, uint32_t used,
 				 const struct orders *o);
+
+/* Forgets what is unused. Returns how much that was. */
+size_t stream_discard(struct conn *c, enum side side);
 
 /* True if unused bytes are there. */
 bool stream_has_unused(const struct conn *c, enum side side);
@@ -53,6 +57,15 @@ void stream_forget_mta(struct conn *c);
 
 /* Gives the buffer back. */
 void stream_close(struct conn *c, enum side side);
+
+/*
+ * Where the next bytes of a side go, and how many of them at most; 0 if there
+ * is no room now.
+ */
+size_t stream_room(struct conn *c, enum side side, uint8_t **at);
+
+/* Reads from a socket: recv()'s result, or a negative errno. */
+ssize_t stream_recv(struct sock *from, void *at, size_t room);
 
 /* Starts or stops reading, by what is wanted and what there is room for. */
 void stream_set_reading(struct conn *c, enum side side);

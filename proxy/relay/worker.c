@@ -256,6 +256,7 @@ copy_config(struct worker *w)
 	w->site.client_address = config->mta.client_address;
 	w->site.connect_timeout_ms = config->mta.connect_timeout_ms;
 	w->site.counts_matter = config->policy.counts_matter;
+	tls_tell_room(w);
 	w->mta_address_len =
 	    sockaddr_set(&w->mta_address, &config->mta.address);
 	if (!w->knows_mta_name)
@@ -383,6 +384,8 @@ open_listeners(struct worker *w)
 			    &w->listeners[w->listeners_count++], w, l->name,
 			    &l->addresses[k], config->syn.kernel);
 
+			w->listeners[w->listeners_count - 1].is_implicit_tls =
+			    l->tls == CONFIG_LISTEN_IMPLICIT;
 			if (error != 0)
 				return error;
 		}

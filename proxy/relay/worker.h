@@ -21,6 +21,7 @@ struct labels;
 struct metrics;
 struct names;
 struct syn_map;
+struct tls_context;
 struct worker;
 
 #define WORKER_MUST_CHECK __attribute__((warn_unused_result))
@@ -38,6 +39,7 @@ typedef void worker_notice_fn(void *ctx, uint32_t worker,
 struct worker_rules {
 	const struct config *config;
 	const struct labels *labels; /* or NULL */
+	struct tls_context *tls;     /* or NULL: TLS does not end here */
 };
 
 struct worker_options {

@@ -21,12 +21,15 @@
 #define LEGS_SPARE 16
 #define RING_BYTES (SESSION_REPLIES_CAP * sizeof(struct pending))
 #define EARLY_BUFFERS_MAX 1024
+/* What OpenSSL takes for a session that waits, measured; for the print. */
+#define TLS_LIBRARY_BYTES 16384
 
 struct pools {
 	uint32_t seats;
 	uint32_t legs;
 	uint32_t for_legs; /* of the buffers */
 	uint32_t buffers;
+	uint32_t tls;
 };
 
 static struct pools
@@ -36,11 +39,17 @@ pools_of(const struct worker_options *o)
 	uint32_t early =
 	    o->seats < EARLY_BUFFERS_MAX ? o->seats : EARLY_BUFFERS_MAX;
 
+	const struct config *config = o->rules.config;
+	uint32_t tls =
+	    (config->tls.max_sessions + config->workers - 1) / config->workers;
+
 	return (struct pools){
 	    .seats = shortage_seats(o->seats),
 	    .legs = 2 * slots + LEGS_SPARE,
 	    .for_legs = 2 * slots,
 	    .buffers = 2 * slots + early + WORKER_BUFFERS_RESERVE,
+	    /* A seat is given back a turn later than its session. */
+	    .tls = tls,
 	};
 }
 
@@ -63,6 +72,8 @@ take_slabs(struct worker *w)
 	if (error == 0)
 		error =
 		    slab_init(&w->buffers, sizeof(struct buffer), p.buffers);
+	if (error == 0)
+		error = slab_init(&w->tls, tls_size(), p.tls);
 	/* As many as sessions: most are never touched. */
 	if (error == 0)
 		error = slab_init(&w->syns, SYN_RAW_CAP, p.seats);
@@ -93,6 +104,7 @@ free_memory(struct worker *w)
 	slab_free(&w->legs);
 	slab_free(&w->rings);
 	slab_free(&w->buffers);
+	slab_free(&w->tls);
 	slab_free(&w->syns);
 	free(w);
 }
@@ -173,11 +185,13 @@ worker_memory_give(struct worker *w)
 	say_lost(&w->legs, "mta");
 	say_lost(&w->rings, "ring");
 	say_lost(&w->buffers, "buffer");
+	say_lost(&w->tls, "TLS");
 	say_lost(&w->syns, "syn");
 	check_slab(&w->conns, "sessions");
 	check_slab(&w->legs, "MTA connections");
 	check_slab(&w->rings, "rings");
 	check_slab(&w->buffers, "buffers");
+	check_slab(&w->tls, "TLS sessions");
 	check_slab(&w->syns, "long SYNs");
 	poller_close(&w->poller);
 	(void)uv_loop_close(&w->loop);
@@ -223,6 +237,8 @@ worker_print_sizes(const struct worker_options *options, FILE *out)
 	print_pool(out, "mta", sizeof(struct leg_seat), p.legs);
 	print_pool(out, "ring", RING_BYTES, p.legs);
 	print_pool(out, "buffer", sizeof(struct buffer), p.buffers);
+	if (options->rules.tls != NULL)
+		print_pool(out, "tls", tls_size() + TLS_LIBRARY_BYTES, p.tls);
 	print_pool(out, "syn", SYN_RAW_CAP, p.seats);
 	print_pool(out, "worker", sizeof(struct worker), 1);
 }

@@ -20,6 +20,7 @@
 #include "proxy/relay/slab.h"
 #include "proxy/relay/sockaddr.h"
 #include "proxy/relay/stream.h"
+#include "proxy/relay/tls.h"
 #include "proxy/relay/wheel.h"
 #include "proxy/relay/worker.h"
 #include "tarry/crowd.h"
@@ -28,6 +29,9 @@
 /* Buffers that reads leave alone, for words of ours. */
 #define WORKER_BUFFERS_RESERVE 16
 #define WORKER_RELEASES_CAP 64
+/* Ciphertext of one read, and of one write; a record fits. */
+#define WORKER_TLS_IN_CAP 32768
+#define WORKER_TLS_OUT_CAP 20480
 
 /* What others want done; copied out once a wake-up. */
 struct worker_mailbox {
@@ -76,6 +80,7 @@ struct worker {
 	struct slab legs;
 	struct slab rings; /* of those who pipeline many commands */
 	struct slab buffers;
+	struct slab tls;	   /* TLS sessions that end here */
 	struct slab syns;	   /* those that do not fit struct facts */
 	uint32_t buffers_for_legs; /* not for clients that talk early */
 	struct crowd crowd;	   /* who waits for the MTA */
@@ -114,6 +119,9 @@ struct worker {
 	enum side loose_side;
 	bool end_follows; /* what was read are the MTA's last words */
 	uint8_t read_buffer[BUFFER_READ_CAP];
+	size_t tls_out_len;
+	uint8_t tls_in[WORKER_TLS_IN_CAP];
+	uint8_t tls_out[WORKER_TLS_OUT_CAP];
 };
 
 static inline struct worker *

@@ -140,8 +140,10 @@ settle_ring(struct world *w, const struct orders *o)
 			world_breach("wants a second ring");
 		w->leg->ring = w->ring;
 	}
-	if (o->give_ring && w->leg != NULL && w->leg->ring != NULL)
+	if (o->give_ring && w->leg != NULL && w->leg->is_in_ring)
 		world_breach("gives back a ring and keeps it");
+	if (o->give_ring && w->leg != NULL)
+		w->leg->ring = NULL;
 }
 
 /* The core knows no leg before it is connected: a dial that it does not wait
