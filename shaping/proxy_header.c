@@ -101,6 +101,7 @@ proxy_header(enum client_address kind, const struct addr *client,
 		return 0;
 	switch (kind) {
 	case CLIENT_ADDRESS_NONE:
+	case CLIENT_ADDRESS_TRANSPARENT:
 		return 0;
 	case CLIENT_ADDRESS_V1:
 		return header_v1(client, server, out);

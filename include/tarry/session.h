@@ -50,7 +50,8 @@ const char *session_phase_name(enum session_phase phase);
 enum client_address {
 	CLIENT_ADDRESS_NONE,
 	CLIENT_ADDRESS_V1,
-	CLIENT_ADDRESS_V2
+	CLIENT_ADDRESS_V2,
+	CLIENT_ADDRESS_TRANSPARENT /* the connection comes from there */
 };
 
 /* Early bytes: so many are kept, in so many segments; then reading stops. */
@@ -361,7 +362,7 @@ uint32_t session_slot_rank(const struct session *s);
 
 /*
  * Writes the PROXY header for a client into out (SESSION_SAY_CAP bytes);
- * returns its length, 0 for CLIENT_ADDRESS_NONE.
+ * returns its length, 0 for the kinds without one.
  * Source: the PROXY protocol, versions 1 and 2, sections 2.1 and 2.2.
  */
 size_t proxy_header(enum client_address kind, const struct addr *client,

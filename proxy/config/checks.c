@@ -312,10 +312,72 @@ check_mta(const struct tree *tree, const struct config *config)
 		  "proxy_v2, or open_relay_checked = yes once that was tried");
 }
 
+/* Where the client was going only a transparent listener knows. */
+static void
+check_original(const struct tree *tree, const struct config *config)
+{
+	const struct tree_section *s = tree_section(tree, "mta", "");
+
+	if (!config_is_original(config) || s->is_bad)
+		return;
+	for (size_t i = 0; i < config->listeners_count; i++) {
+		const struct config_listener *l = &config->listeners[i];
+		if (!l->is_transparent)
+			tree_note(tree, REPORT_MISTAKE, s,
+				  tree_entry(s, "address"),
+				  "original leads back to Tarry for clients "
+				  "of [listen %s], expected transparent = yes "
+				  "there",
+				  l->name);
+		if (l->tls == CONFIG_LISTEN_IMPLICIT)
+			tree_note(tree, REPORT_MISTAKE, s,
+				  tree_entry(s, "address"),
+				  "clients of [listen %s] were going to a port "
+				  "for TLS, and Tarry speaks to an MTA in the "
+				  "clear; expected an address",
+				  l->name);
+	}
+	if (config->mta.client_address == CLIENT_ADDRESS_V1 ||
+	    config->mta.client_address == CLIENT_ADDRESS_V2)
+		tree_note(tree, REPORT_MISTAKE, s, tree_entry(s, "address"),
+			  "an MTA that is not known before its first client "
+			  "cannot be tested, and one that does not expect the "
+			  "PROXY header bounces mail; expected "
+			  "client_address = transparent");
+}
+
+/* A connection has one family: that of its MTA, and of its client. */
+static void
+check_families(const struct tree *tree, const struct config *config)
+{
+	const struct tree_section *s = tree_section(tree, "mta", "");
+	uint8_t family = config->mta.address.family;
+
+	if (config->mta.client_address != CLIENT_ADDRESS_TRANSPARENT ||
+	    config_is_original(config) || s->is_bad)
+		return;
+	for (size_t i = 0; i < config->listeners_count; i++) {
+		const struct config_listener *l = &config->listeners[i];
+		for (size_t k = 0; k < l->addresses_count; k++) {
+			if (l->addresses[k].family == family)
+				continue;
+			tree_note(tree, REPORT_MISTAKE, s,
+				  tree_entry(s, "client_address"),
+				  "clients of [listen %s] come over IPv%u and "
+				  "cannot be shown to an MTA over IPv%u; "
+				  "expected proxy_v2, or address = original",
+				  l->name, l->addresses[k].family, family);
+			return;
+		}
+	}
+}
+
 void
 checks_run(const struct tree *tree, const struct config *config)
 {
 	check_mta(tree, config);
+	check_original(tree, config);
+	check_families(tree, config);
 	check_classes(tree, config);
 	check_unreachable(tree);
 	check_late_points(tree);

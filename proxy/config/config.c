@@ -170,6 +170,25 @@ config_free(struct config *config)
 	free(config);
 }
 
+void
+config_mta_text(const struct config *config, char out[ADDR_TEXT_CAP])
+{
+	if (config_is_original(config))
+		memcpy(out, "original", sizeof("original"));
+	else
+		(void)addr_text(&config->mta.address, out, ADDR_TEXT_CAP);
+}
+
+bool
+config_is_transparent(const struct config *config)
+{
+	bool is_it = config->mta.client_address == CLIENT_ADDRESS_TRANSPARENT;
+
+	for (size_t i = 0; i < config->listeners_count; i++)
+		is_it = is_it || config->listeners[i].is_transparent;
+	return is_it;
+}
+
 uint32_t
 config_max_sessions(const struct config *config, uint64_t nofile_limit)
 {

@@ -40,11 +40,12 @@ struct config_listener {
 	enum config_listen_tls tls;
 	const struct addr *addresses; /* with port; at least one */
 	size_t addresses_count;
+	bool is_transparent; /* clients were going elsewhere */
 };
 
 /* [mta] */
 struct config_mta {
-	struct addr address; /* with port */
+	struct addr address; /* with port; family 0: see config_is_original */
 	enum client_address client_address;
 	uint32_t max_connections;
 	uint32_t reserve_percent; /* of them, for sessions not throttled */
@@ -155,6 +156,19 @@ void config_free(struct config *config);
  */
 uint32_t config_max_sessions(const struct config *config,
 			     uint64_t nofile_limit);
+
+/* True if the MTA is where each client was going. */
+static inline bool
+config_is_original(const struct config *config)
+{
+	return config->mta.address.family == 0;
+}
+
+/* mta.address as the file has it. */
+void config_mta_text(const struct config *config, char out[ADDR_TEXT_CAP]);
+
+/* True if a socket is to have an address that is not this host's. */
+bool config_is_transparent(const struct config *config);
 
 /*
  * Prints every key with its value and, as a comment, where that came from:

@@ -29,6 +29,17 @@ print_listeners(const struct config *config, FILE *out)
 	}
 }
 
+/* In the order of the listeners. */
+static void
+print_of_listeners(const struct config *config, const struct key *key,
+		   FILE *out)
+{
+	for (size_t i = 0; i < config->listeners_count; i++) {
+		fputs(i > 0 ? ", " : "", out);
+		setting_print(key, &config->listeners[i], out);
+	}
+}
+
 /* A value as a file would say it; free() it. NULL without memory. */
 static char *
 print_value(const struct config *config, const struct key *key)
@@ -39,10 +50,12 @@ print_value(const struct config *config, const struct key *key)
 
 	if (out == NULL)
 		return NULL;
-	if (setting_is_scalar(key))
-		setting_print(key, config, out);
-	else
+	if (!setting_is_scalar(key))
 		print_listeners(config, out);
+	else if (strcmp(key->section, "listen") == 0)
+		print_of_listeners(config, key, out);
+	else
+		setting_print(key, config, out);
 	fclose(out);
 	return text;
 }
@@ -138,7 +151,7 @@ keep_scalar(struct config *next, const struct config *running,
 static bool
 same_listener(const struct config_listener *a, const struct config_listener *b)
 {
-	if (strcmp(a->name, b->name) != 0 || a->tls != b->tls ||
+	if (strcmp(a->name, b->name) != 0 ||
 	    a->addresses_count != b->addresses_count)
 		return false;
 	for (size_t i = 0; i < a->addresses_count; i++) {
@@ -149,7 +162,7 @@ same_listener(const struct config_listener *a, const struct config_listener *b)
 }
 
 static bool
-same_listeners(const struct config *a, const struct config *b)
+same_addresses(const struct config *a, const struct config *b)
 {
 	if (a->listeners_count != b->listeners_count)
 		return false;
@@ -158,6 +171,34 @@ same_listeners(const struct config *a, const struct config *b)
 			return false;
 	}
 	return true;
+}
+
+static bool
+same_in_all(const struct key *key, const struct config *a,
+	    const struct config *b)
+{
+	for (size_t i = 0; i < a->listeners_count; i++) {
+		if (!same_value(key,
+				(const char *)&a->listeners[i] + key->offset,
+				(const char *)&b->listeners[i] + key->offset))
+			return false;
+	}
+	return true;
+}
+
+/* A key of [listen NAME] that is not the same; NULL: all are. */
+static const struct key *
+other_key(const struct config *a, const struct config *b)
+{
+	if (!same_addresses(a, b))
+		return key_find("listen", "address");
+	for (size_t i = 0; i < keys_count; i++) {
+		if (strcmp(keys[i].section, "listen") == 0 &&
+		    keys[i].is_built && setting_is_scalar(&keys[i]) &&
+		    !same_in_all(&keys[i], a, b))
+			return &keys[i];
+	}
+	return NULL;
 }
 
 /* Copies the running listeners into the memory of `next`. */
@@ -181,6 +222,7 @@ copy_listeners(struct config *next, const struct config *running)
 		memcpy(addresses, from->addresses, bytes);
 		list[i].addresses = addresses;
 		list[i].addresses_count = from->addresses_count;
+		list[i].is_transparent = from->is_transparent;
 	}
 	if (list == NULL)
 		return;
@@ -192,11 +234,11 @@ static void
 keep_listeners(struct config *next, const struct config *running,
 	       struct report *report)
 {
-	const struct key *key = key_find("listen", "address");
+	const struct key *key = other_key(next, running);
 	const char *name =
 	    next->listeners_count > 0 ? next->listeners[0].name : "";
 
-	if (same_listeners(next, running))
+	if (key == NULL)
 		return;
 	warn(next, running, key, name, report);
 	copy_listeners(next, running);

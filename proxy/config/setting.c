@@ -100,12 +100,9 @@ put_address(const struct key *key, void *field, const char *text,
 	struct addr a = {.family = 0};
 	bool is_built;
 
-	if (value_is_word(text, key->words, &is_built))
-		return value_fails(why,
-				   "\"%s\" is not built in this version, "
-				   "expected an address with port",
-				   text);
-	if ((*text != '\0' || key->min > 0) &&
+	/* A word stands for family 0, and so does nothing where it may. */
+	if (!value_is_word(text, key->words, &is_built) &&
+	    (*text != '\0' || key->min > 0) &&
 	    !value_address(text, key->min > 0 ? 1 : 0, &a, why))
 		return false;
 	memcpy(field, &a, sizeof(a));
@@ -311,16 +308,15 @@ print_text(const void *field, FILE *out)
 }
 
 static void
-print_address(const void *field, FILE *out)
+print_address(const struct key *key, const void *field, FILE *out)
 {
 	char text[ADDR_TEXT_CAP];
 	struct addr a;
 
 	memcpy(&a, field, sizeof(a));
-	if (a.family == 0)
-		return;
-	addr_text(&a, text, sizeof(text));
-	fputs(text, out);
+	if (a.family != 0)
+		addr_text(&a, text, sizeof(text));
+	fputs(a.family != 0 ? text : key->words, out);
 }
 
 static void
@@ -395,7 +391,7 @@ setting_print(const struct key *key, const void *base, FILE *out)
 		print_text(field, out);
 		break;
 	case KEY_ADDRESS:
-		print_address(field, out);
+		print_address(key, field, out);
 		break;
 	case KEY_POINTS:
 		print_points(field, out);

@@ -26,9 +26,29 @@ on_mta(void *ctx, const struct worker_mta *mta, const char *why)
 		worker_set_mta(c->workers[i], mta);
 }
 
+/*
+ * With address = original there is no MTA to be tested before a client has
+ * named it, and it may be another one for each: how dials go is all there is.
+ * Nothing is lost by that: no PROXY header is sent that it might not expect.
+ */
+static void
+go_untested(struct control *c)
+{
+	const struct worker_mta untested = {.is_ready = true};
+
+	log_say(LOG_LEVEL_INFO,
+		"mta.address is original: the MTA is not tested before clients "
+		"are sent there");
+	on_mta(c, &untested, "");
+}
+
 int
 control_test_mta(struct control *c)
 {
+	if (config_is_original(c->settings.config)) {
+		go_untested(c);
+		return 0;
+	}
 	snprintf(c->mta_why, sizeof c->mta_why, "not tested yet");
 	return mta_probe_start(&c->probe, &c->loop, c->settings.config, on_mta,
 			       c);
@@ -47,6 +67,35 @@ dials_failed(const struct control *c)
 			failed = counters.dials_failed;
 	}
 	return failed;
+}
+
+/*
+ * True if a test session says whether the MTA is back. One comes from our own
+ * address, and so says nothing of the way back to a client's.
+ */
+static bool
+test_tells(const struct config *config)
+{
+	return !config_is_original(config) &&
+	       config->mta.client_address != CLIENT_ADDRESS_TRANSPARENT;
+}
+
+static void
+say_gone(struct control *c, uint32_t failed)
+{
+	bool is_transparent = c->settings.config->mta.client_address ==
+			      CLIENT_ADDRESS_TRANSPARENT;
+
+	log_say(LOG_LEVEL_ERROR,
+		"the MTA cannot be reached: %u dials in a row failed; clients "
+		"are held, then told 421, until it answers%s",
+		(unsigned)failed,
+		is_transparent ? ". Are its answers to clients routed to this "
+				 "host, and in it to Tarry? (TRANSPARENT in "
+				 "tarryd(8))"
+			       : "");
+	snprintf(c->mta_why, sizeof c->mta_why, "%u in a row",
+		 (unsigned)failed);
 }
 
 /*
@@ -71,10 +120,9 @@ control_watch_dials(struct control *c)
 		log_say(LOG_LEVEL_INFO, "the MTA can be reached again");
 		return;
 	}
-	log_say(LOG_LEVEL_ERROR,
-		"the MTA cannot be reached: %u dials in a row failed; clients "
-		"are held, then told 421, until it answers",
-		(unsigned)failed);
+	say_gone(c, failed);
+	if (!test_tells(c->settings.config))
+		return;
 	mta_probe_stop(c->probe);
 	c->probe = NULL;
 	if (control_test_mta(c) != 0)

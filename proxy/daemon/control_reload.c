@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "proxy/config/config_keep.h"
+#include "proxy/daemon/privileges.h"
 
 static void
 say_label_note(void *user, enum labels_severity severity, const char *message)
@@ -132,6 +133,20 @@ take(struct control *c, const struct settings *next, struct report *report)
 	put_in_force(c);
 }
 
+/* Rights that were given up at the start do not come back. */
+static int
+check_rights(struct settings *next, struct report *report)
+{
+	if (!config_is_transparent(next->config) ||
+	    privileges_are_transparent())
+		return 0;
+	report_add(report, REPORT_MISTAKE, "reload", 0,
+		   "client_address = transparent and listen.transparent need "
+		   "CAP_NET_RAW, which was given up at the start: restart");
+	settings_free(next);
+	return -EPERM;
+}
+
 enum reload_result
 control_reload(struct control *c, struct report *report)
 {
@@ -148,6 +163,8 @@ control_reload(struct control *c, struct report *report)
 		return RELOAD_LATER;
 	}
 	rc = settings_load(&next, c->options, report, say_label_note, NULL);
+	if (rc == 0)
+		rc = check_rights(&next, report);
 	if (rc == 0)
 		take(c, &next, report);
 	say_report(report);

@@ -196,12 +196,30 @@ start_journal(struct control *c)
 	return rc;
 }
 
+/* Gives up all rights but those that are needed; which must be there. */
+static int
+drop_rights(const struct control *c)
+{
+	bool is_transparent = config_is_transparent(c->settings.config);
+	int rc = privileges_drop(c->options->user, is_transparent
+						       ? PRIVILEGES_TRANSPARENT
+						       : PRIVILEGES_PORTS);
+
+	if (rc != 0 || !is_transparent || privileges_are_transparent())
+		return rc;
+	log_say(LOG_LEVEL_ERROR,
+		"listen.transparent and client_address = transparent need "
+		"CAP_NET_RAW: start as root, or have the service manager give "
+		"it (AmbientCapabilities=CAP_NET_BIND_SERVICE CAP_NET_RAW)");
+	return -EPERM;
+}
+
 int
 control_start(struct control *c)
 {
 	uint64_t nofile =
 	    privileges_raise_nofile(wanted_nofile(c->settings.config));
-	int rc = privileges_drop(c->options->user);
+	int rc = drop_rights(c);
 
 	if (rc != 0)
 		return rc;

@@ -32,6 +32,8 @@ client_address_name(enum client_address how)
 		return "proxy_v1";
 	case CLIENT_ADDRESS_V2:
 		return "proxy_v2";
+	case CLIENT_ADDRESS_TRANSPARENT:
+		return "transparent";
 	}
 	return "?";
 }
@@ -107,7 +109,7 @@ mta_json(const struct control *c, const struct worker_counters *sum)
 	char address[ADDR_TEXT_CAP];
 	const char *why = c->mta_is_ready && !c->mta_is_gone ? "" : c->mta_why;
 
-	(void)addr_text(&mta->address, address, sizeof(address));
+	config_mta_text(c->settings.config, address);
 	return json_pack(
 	    "{ss ss sb si si so}", "address", address, "client_address",
 	    client_address_name(mta->client_address), "ready",

@@ -38,7 +38,8 @@ static const struct option_row rows[] = {
 	 "listen on ADDR and relay to MTA, both address:port, whatever the\n"
 	 "file says"},
 	{OPTION_CLIENT_ADDRESS, "client-address", "HOW",
-	 "how the MTA learns the client's address: proxy_v2, proxy_v1, none"},
+	 "how the MTA learns the client's address: proxy_v2, proxy_v1,\n"
+	 "transparent, none"},
 	{OPTION_OPEN_RELAY_CHECKED, "open-relay-checked", NULL,
 	 "you have checked that the MTA does not relay for Tarry's own\n"
 	 "address; `none` above needs it"},

@@ -1,6 +1,6 @@
 /*
  * See privileges.h. Sockets on ports below 1024 are bound after the drop, by
- * the one capability that is kept: so no line of the proxy itself ever runs
+ * a capability that is kept: so no line of the proxy itself ever runs
  * as root, and no thread misses the drop.
  */
 #include "proxy/daemon/privileges.h"
@@ -69,19 +69,45 @@ find_user(const char *user)
 	return pw;
 }
 
-/* Leaves at most CAP_NET_BIND_SERVICE in the sets that will be applied. */
+static bool
+is_permitted(unsigned capability)
+{
+	return capng_have_capability(CAPNG_PERMITTED, capability) == 1;
+}
+
 static void
-choose_capabilities(void)
+keep(unsigned capability)
+{
+	capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, capability);
+}
+
+/* Leaves what is needed in the sets that will be applied. */
+static void
+choose_capabilities(enum privileges_needs needs)
 {
 	bool may_bind;
+	bool has_raw;
+	bool has_admin;
 
 	capng_get_caps_process();
-	may_bind =
-	    capng_have_capability(CAPNG_PERMITTED, CAP_NET_BIND_SERVICE) == 1;
+	may_bind = is_permitted(CAP_NET_BIND_SERVICE);
+	has_raw = is_permitted(CAP_NET_RAW);
+	has_admin = is_permitted(CAP_NET_ADMIN);
 	capng_clear(CAPNG_SELECT_BOTH);
 	if (may_bind)
-		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
-			     CAP_NET_BIND_SERVICE);
+		keep(CAP_NET_BIND_SERVICE);
+	if (needs == PRIVILEGES_TRANSPARENT && has_raw)
+		keep(CAP_NET_RAW);
+	else if (needs == PRIVILEGES_TRANSPARENT && has_admin)
+		keep(CAP_NET_ADMIN);
+}
+
+bool
+privileges_are_transparent(void)
+{
+	capng_get_caps_process();
+	return capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_RAW) == 1 ||
+	       capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN) == 1;
 }
 
 static int
@@ -98,7 +124,7 @@ become(const struct passwd *pw)
 }
 
 int
-privileges_drop(const char *user)
+privileges_drop(const char *user, enum privileges_needs needs)
 {
 	const struct passwd *pw;
 	int rc = 0;
@@ -107,7 +133,7 @@ privileges_drop(const char *user)
 		pw = find_user(user);
 		if (pw == NULL)
 			return -ENOENT;
-		choose_capabilities();
+		choose_capabilities(needs);
 		if (pw->pw_uid != 0)
 			rc = become(pw);
 		else

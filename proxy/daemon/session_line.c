@@ -291,6 +291,8 @@ log_line_session(struct log_line *l, const struct config_log *style,
 	log_line_text(l, "client", text, sizeof text);
 	if (style->addresses == CONFIG_LOG_FULL)
 		log_line_number(l, "port", s->client.port);
+	if (style->addresses == CONFIG_LOG_FULL && r->mta_port != 0)
+		log_line_number(l, "mta_port", r->mta_port);
 	log_line_text(l, "listener", r->listener, LOG_PEER_CAP);
 	log_line_why(r, text, sizeof text);
 	log_line_text(l, "why", text, sizeof text);

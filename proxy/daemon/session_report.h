@@ -22,6 +22,7 @@ struct session_report {
 	uint64_t id;	       /* as in other lines about this session */
 	const char *listener;  /* its name in the file */
 	const char *signature; /* SIGNATURE_SYN's text; NULL: unknown */
+	uint16_t mta_port; /* that the MTA saw, in the client's guise; or 0 */
 	enum syn_source syn_source;
 	const char *label; /* NULL: none */
 	enum label_quality label_quality;

@@ -340,6 +340,7 @@ facts_report(struct conn *c)
 	    .session = s,
 	    .id = c->id,
 	    .listener = c->listener->name,
+	    .mta_port = c->mta_port,
 	    .rule = names_rule(w->options.names, s->plan.rule_id),
 	    .shadow_rule = names_rule(w->options.names, s->plan.shadow_rule_id),
 	    .class = names_class(w->options.names, s->plan.class_id),

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proxy/daemon/log.h"
+#include "proxy/relay/guise.h"
 #include "proxy/relay/worker_state.h"
 
 #define US_PER_MS 1000
@@ -156,41 +158,109 @@ set_options(const struct worker *w, int fd)
 	static const int off = 0;
 
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (w->site.client_address != CLIENT_ADDRESS_NONE)
+	if (w->site.client_address == CLIENT_ADDRESS_V1 ||
+	    w->site.client_address == CLIENT_ADDRESS_V2)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &off,
 				 sizeof(off));
 }
 
-/* Begins to connect. Returns 0 or a negative errno. */
+/* A socket that connects, or a negative errno. */
 static int
-dial(struct worker *w, struct leg_seat *seat)
+connect_to(const struct worker *w, const struct addr *mta)
 {
-	const struct sockaddr *to = (const struct sockaddr *)&w->mta_address;
-	int fd = socket(to->sa_family,
-			SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int error = 0;
+	struct sockaddr_storage to;
+	socklen_t len = sockaddr_set(&to, mta);
+	int fd =
+	    socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int error;
 
 	if (fd < 0)
 		return -errno;
 	set_options(w, fd);
 	/* On this host it is over when it returns; nobody minds. */
-	if (connect(fd, to, w->mta_address_len) != 0 && errno != EINPROGRESS)
-		error = -errno;
-	if (error == 0)
-		error = poller_add(&w->poller, &seat->sock, fd);
+	if (connect(fd, (const struct sockaddr *)&to, len) == 0 ||
+	    errno == EINPROGRESS)
+		return fd;
+	error = -errno;
+	(void)close(fd);
+	return error;
+}
+
+/* The same, from the client's address. */
+static int
+connect_as_client(struct conn *c, const struct addr *mta)
+{
+	struct worker *w = worker_of(c);
+	const struct guise_ends ends = {
+	    .client = &c->session.client,
+	    .server = &c->session.server,
+	    .mta = mta,
+	};
+	struct guise_port port;
+	int fd = guise_connect(&ends, &port);
+
+	c->mta_port = port.port;
+	if (port.is_other)
+		metrics_add(w->options.metrics, METRIC_MTA_OTHER_PORT, 1);
+	if (fd >= 0)
+		set_options(w, fd);
+	return fd;
+}
+
+/* Begins to connect. Returns 0 or a negative errno. */
+static int
+dial(struct conn *c, const struct addr *mta)
+{
+	struct worker *w = worker_of(c);
+	int error;
+	int fd = w->site.client_address == CLIENT_ADDRESS_TRANSPARENT
+		     ? connect_as_client(c, mta)
+		     : connect_to(w, mta);
+
+	if (fd < 0)
+		return fd;
+	error = poller_add(&w->poller, &c->leg->sock, fd);
 	if (error != 0)
 		(void)close(fd);
 	return error;
+}
+
+/*
+ * Where the client was going, if it is not to ourselves: that would go round
+ * until all connections are used up.
+ */
+static const struct addr *
+find_mta(struct conn *c)
+{
+	struct worker *w = worker_of(c);
+	char text[ADDR_TEXT_CAP];
+
+	if (w->mta_address.family != 0)
+		return &w->mta_address;
+	if (c->session.server.port != c->listener->address.port)
+		return &c->session.server;
+	if (!w->has_told_loop) {
+		w->has_told_loop = true;
+		(void)addr_text(&c->session.server, text, sizeof(text));
+		log_say(LOG_LEVEL_ERROR,
+			"listener %s: a client came to its own port, %s, and "
+			"so leads to no MTA; clients are to be redirected to a "
+			"port that none of them was going to. This is said "
+			"once",
+			c->listener->name, text);
+	}
+	return NULL;
 }
 
 void
 leg_dial(struct conn *c)
 {
 	struct worker *w = worker_of(c);
+	const struct addr *mta = find_mta(c);
 	struct leg_seat *seat = NULL;
 	int error;
 
-	if (w->mta_ready && c->leg == NULL)
+	if (w->mta_ready && c->leg == NULL && mta != NULL)
 		seat = take_seat(c);
 	if (seat == NULL) {
 		conn_event(c, EVENT_MTA_FAILED, SIDE_CLIENT);
@@ -198,7 +268,7 @@ leg_dial(struct conn *c)
 	}
 	c->leg = seat;
 	metrics_add(w->options.metrics, METRIC_MTA_DIALS, 1);
-	error = dial(w, seat);
+	error = dial(c, mta);
 	if (error != 0) {
 		count_failure(w, error);
 		conn_event(c, EVENT_MTA_FAILED, SIDE_CLIENT);

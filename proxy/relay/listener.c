@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "proxy/daemon/log.h"
+#include "proxy/relay/guise.h"
 #include "proxy/relay/worker_state.h"
 
 #define BACKLOG 4096
@@ -44,7 +45,7 @@ set_option(int fd, int level, int name, const char *text)
 }
 
 static int
-set_options(int fd, const struct addr *address, bool saves_syn)
+set_options(int fd, const struct addr *address, unsigned does)
 {
 	int error = 0;
 	size_t i;
@@ -55,8 +56,10 @@ set_options(int fd, const struct addr *address, bool saves_syn)
 	if (error == 0 && address->family == 6)
 		error =
 		    set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY");
+	if (error == 0 && (does & LISTENER_TRANSPARENT) != 0)
+		error = guise_allow(fd, address->family);
 	/* A kernel without it is no reason not to serve: one witness less. */
-	if (error == 0 && saves_syn)
+	if (error == 0 && (does & LISTENER_SAVES_SYN) != 0)
 		(void)set_option(fd, IPPROTO_TCP, OPTION_SAVE_SYN,
 				 "TCP_SAVE_SYN");
 	return error;
@@ -132,7 +135,7 @@ listener_closed(struct sock *s)
 }
 
 static int
-open_socket(const struct addr *address, bool saves_syn, int *out)
+open_socket(const struct addr *address, unsigned does, int *out)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = sockaddr_set(&sa, address);
@@ -142,7 +145,7 @@ open_socket(const struct addr *address, bool saves_syn, int *out)
 
 	if (fd < 0)
 		return -errno;
-	error = set_options(fd, address, saves_syn);
+	error = set_options(fd, address, does);
 	if (error == 0 && bind(fd, (const struct sockaddr *)&sa, len) != 0)
 		error = -errno;
 	if (error != 0) {
@@ -169,7 +172,7 @@ say_address(struct listener *l)
 
 int
 listener_open(struct listener *l, struct worker *w, const char *name,
-	      const struct addr *address, bool saves_syn)
+	      const struct addr *address, unsigned does)
 {
 	char text[ADDR_TEXT_CAP];
 	int fd = -1;
@@ -182,7 +185,7 @@ listener_open(struct listener *l, struct worker *w, const char *name,
 	if (l->name == NULL)
 		return -ENOMEM;
 	l->address = *address;
-	error = open_socket(address, saves_syn, &fd);
+	error = open_socket(address, does, &fd);
 	if (error != 0)
 		goto say;
 	if (listen(fd, BACKLOG) != 0)

@@ -15,6 +15,10 @@
 /* So many accepts a loop turn; the sessions that run want their turn too. */
 #define LISTENER_TURN_CAP 64
 
+/* What a listener does besides; any of them. */
+#define LISTENER_SAVES_SYN 1u	/* the kernel is asked to keep SYNs */
+#define LISTENER_TRANSPARENT 2u /* clients were going elsewhere */
+
 struct worker;
 
 struct listener {
@@ -30,13 +34,12 @@ struct listener {
 
 /*
  * Opens the socket, binds and listens; nothing is accepted before the loop
- * runs. `saves_syn`: ask the kernel to keep SYNs. Returns 0 or a negative
- * errno, logged. After either: listener_close(), and once the loop has run
- * listener_free().
+ * runs. `does`: LISTENER_* bits. Returns 0 or a negative errno, logged. After
+ * either: listener_close(), and once the loop has run listener_free().
  */
 __attribute__((warn_unused_result)) int
 listener_open(struct listener *l, struct worker *w, const char *name,
-	      const struct addr *address, bool saves_syn);
+	      const struct addr *address, unsigned does);
 
 /* Goes on accepting where a connection waits, as far as there is room. */
 void listener_resume(struct listener *l);

@@ -130,11 +130,15 @@ mta_probe_say_failure(const struct config_mta *mta, const struct addr *self,
 		address, why);
 	if (self == NULL)
 		return;
-	if (mta->client_address != CLIENT_ADDRESS_NONE)
+	if (mta->client_address == CLIENT_ADDRESS_V1 ||
+	    mta->client_address == CLIENT_ADDRESS_V2)
 		say_lines(mta, self);
 	else
 		log_say(LOG_LEVEL_ERROR,
-			"mta.client_address is none: an MTA that waits for "
+			"mta.client_address is %s: an MTA that waits for "
 			"the PROXY header stays silent or closes; then set "
-			"proxy_v2");
+			"proxy_v2",
+			mta->client_address == CLIENT_ADDRESS_NONE
+			    ? "none"
+			    : "transparent");
 }

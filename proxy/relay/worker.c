@@ -257,8 +257,9 @@ copy_config(struct worker *w)
 	w->site.connect_timeout_ms = config->mta.connect_timeout_ms;
 	w->site.counts_matter = config->policy.counts_matter;
 	tls_tell_room(w);
-	w->mta_address_len =
-	    sockaddr_set(&w->mta_address, &config->mta.address);
+	w->mta_address = config->mta.address;
+	if (config_is_original(config))
+		w->knows_mta_name = false; /* it is not one alone */
 	if (!w->knows_mta_name)
 		set_name(w);
 }
@@ -285,7 +286,7 @@ redial(struct worker *w)
 static void
 take_rules(struct worker *w, const struct worker_rules *rules)
 {
-	const struct sockaddr_storage mta_was = w->mta_address;
+	const struct addr mta_was = w->mta_address;
 	const enum client_address said_was = w->site.client_address;
 
 	/* Sessions hold their plans by value: nobody reads the old rules. */
@@ -293,7 +294,8 @@ take_rules(struct worker *w, const struct worker_rules *rules)
 	copy_config(w);
 	tell(w, WORKER_RULES_TAKEN);
 	if (said_was != w->site.client_address ||
-	    memcmp(&mta_was, &w->mta_address, sizeof(mta_was)) != 0)
+	    mta_was.port != w->mta_address.port ||
+	    !addr_same_ip(&mta_was, &w->mta_address))
 		redial(w);
 	worker_plan_again(w);
 }
@@ -369,6 +371,13 @@ open_handles(struct worker *w)
 	return 0;
 }
 
+static unsigned
+listener_does(const struct config *config, const struct config_listener *l)
+{
+	return (config->syn.kernel ? LISTENER_SAVES_SYN : 0) |
+	       (l->is_transparent ? LISTENER_TRANSPARENT : 0);
+}
+
 static int
 open_listeners(struct worker *w)
 {
@@ -382,7 +391,7 @@ open_listeners(struct worker *w)
 		for (k = 0; k < l->addresses_count; k++) {
 			int error = listener_open(
 			    &w->listeners[w->listeners_count++], w, l->name,
-			    &l->addresses[k], config->syn.kernel);
+			    &l->addresses[k], listener_does(config, l));
 
 			w->listeners[w->listeners_count - 1].is_implicit_tls =
 			    l->tls == CONFIG_LISTEN_IMPLICIT;

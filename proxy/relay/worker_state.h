@@ -96,8 +96,8 @@ struct worker {
 	bool knows_mta_name;
 	bool mta_ready;
 	struct lead lead;
-	struct sockaddr_storage mta_address;
-	socklen_t mta_address_len;
+	struct addr mta_address; /* family 0: where the client was going */
+	bool has_told_loop;
 
 	bool has_handles;
 	bool has_thread;

@@ -114,6 +114,8 @@ effective_text_loads_to_the_same(void **state)
 	    "[rule d]\nclass = defer\nsession.errors = 2\n"
 	    "[rule y]\nclass = pass\n[http]\naddress =\n[log]\n"
 	    "format = json\n",
+	    "[listen a]\naddress = [::]:2500\ntransparent = yes\n"
+	    "[mta]\naddress = original\nclient_address = transparent\n",
 	};
 
 	(void)state;

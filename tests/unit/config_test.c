@@ -93,6 +93,36 @@ mta_on_the_same_port(void **state)
 }
 
 static void
+transparency_arrives(void **state)
+{
+	struct config *c =
+	    load_good("[listen a]\naddress = [::]:2500\ntransparent = yes\n"
+		      "[mta]\naddress = original\n"
+		      "client_address = transparent\n");
+
+	(void)state;
+	assert_true(c->listeners[0].is_transparent);
+	assert_int_equal(c->listeners[0].addresses_count, 1);
+	assert_true(config_is_original(c));
+	assert_int_equal(c->mta.client_address, CLIENT_ADDRESS_TRANSPARENT);
+	assert_true(config_is_transparent(c));
+	config_free(c);
+	c = load_good("[listen a]\naddress = 0.0.0.0:25\n"
+		      "[mta]\nclient_address = transparent\n");
+	assert_false(c->listeners[0].is_transparent);
+	assert_false(config_is_original(c));
+	assert_true(config_is_transparent(c));
+	config_free(c);
+	c = load_good("[listen a]\naddress = 0.0.0.0:25, [::]:25\n"
+		      "transparent = yes\n");
+	assert_true(config_is_transparent(c));
+	config_free(c);
+	c = load_good(LISTEN);
+	assert_false(config_is_transparent(c));
+	config_free(c);
+}
+
+static void
 choices_are_in_the_order_of_their_enums(void **state)
 {
 	struct config *c = load_good(LISTEN "[mta]\nclient_address = "
@@ -466,6 +496,7 @@ main(void)
 	    cmocka_unit_test(mistakes_are_told),
 	    cmocka_unit_test(values_arrive),
 	    cmocka_unit_test(mta_on_the_same_port),
+	    cmocka_unit_test(transparency_arrives),
 	    cmocka_unit_test(choices_are_in_the_order_of_their_enums),
 	    cmocka_unit_test(rules_arrive),
 	    cmocka_unit_test(acts_and_shapes_arrive),

@@ -69,6 +69,10 @@ headers(void **state)
 		assert_int_equal(proxy_header(CLIENT_ADDRESS_NONE, &client,
 					      &server, out, sizeof(out)),
 				 0);
+		assert_int_equal(proxy_header(CLIENT_ADDRESS_TRANSPARENT,
+					      &client, &server, out,
+					      sizeof(out)),
+				 0);
 	}
 }
 
