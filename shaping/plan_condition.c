@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "tarry/wildcard.h"
+
 int
 policy_text_compare(const char *a, const char *b)
 {
@@ -72,6 +74,19 @@ has_text(const struct policy_condition *c, const char *text)
 	return false;
 }
 
+/* The hashes, or what they are made of: two texts that look different. */
+static bool
+has_wildcard(const struct policy_condition *c, const struct evidence *e)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		if (wildcard_match(c->texts[i], e->ja4) ||
+		    (e->ja4_raw != NULL &&
+		     wildcard_match(c->texts[i], e->ja4_raw)))
+			return true;
+	}
+	return false;
+}
+
 static bool
 has_pattern(const struct policy_condition *c, const struct syn *syn)
 {
@@ -127,6 +142,8 @@ evidence_tells(const struct evidence *e, enum evidence_kind kind)
 		return e->label != NULL;
 	if (kind == EVIDENCE_LISTENER)
 		return e->listener != NULL;
+	if (kind == EVIDENCE_JA4)
+		return e->ja4 != NULL;
 	if (kind == EVIDENCE_MSS)
 		return e->syn.mss != SYN_MSS_ABSENT;
 	return true;
@@ -172,6 +189,7 @@ number_of(const struct evidence *e, enum evidence_kind kind,
 	case EVIDENCE_FAMILY:
 	case EVIDENCE_LABEL:
 	case EVIDENCE_LISTENER:
+	case EVIDENCE_JA4:
 	case EVIDENCE_COUNT:
 		break;
 	}
@@ -194,6 +212,8 @@ has_value(const struct policy_condition *c, const struct evidence *e,
 		return has_text(c, e->label);
 	if (c->kind == EVIDENCE_LISTENER)
 		return has_name(c, e->listener);
+	if (c->kind == EVIDENCE_JA4)
+		return has_wildcard(c, e);
 	number = number_of(e, c->kind, so_far);
 	return number >= c->low && number <= c->high;
 }

@@ -31,7 +31,7 @@ bool pattern_index_match(const struct pattern_index *index,
 			 const struct syn *syn);
 
 /* Networks around each other, one slice for each mask, and the few others. */
-#define CANDIDATES_SLICES (129 + PATTERN_MASKS + EVIDENCE_COUNT + 2)
+#define CANDIDATES_SLICES (129 + PATTERN_MASKS + EVIDENCE_COUNT + 3)
 
 /* The rules that may hold, in file order. */
 struct candidates {

@@ -327,6 +327,18 @@ relay_hurry(struct step *st)
 	return next == PHASE_COUNT ? st->s->phase : next;
 }
 
+/* The ClientHello is read on its way through: it tells who speaks. */
+static void
+read_hello(struct step *st, size_t n)
+{
+	struct client_hello *h = st->ev->hello;
+
+	if (h == NULL || !st->s->is_opaque || h->state != CLIENT_HELLO_MORE)
+		return;
+	if (client_hello_read(h, st->ev->bytes, n) == CLIENT_HELLO_DONE)
+		st->o->want_plan = true;
+}
+
 /* Of TLS the bytes are counted, and nothing else is done in a handshake. */
 static void
 pass_blind(struct step *st)
@@ -336,6 +348,7 @@ pass_blind(struct step *st)
 	size_t n = st->ev->len < room ? st->ev->len : room;
 
 	pass_client(st, n);
+	read_hello(st, n);
 	upload_spend(st, n);
 	if (!s->is_opaque || s->tls_bytes >= SESSION_TLS_FREE)
 		return;

@@ -328,6 +328,7 @@ let_go(struct step *st, const struct pending *e)
 		return PHASE_COUNT;
 	s->is_opaque = true;
 	s->segments_count = 0;
+	st->o->want_hello = true;
 	st->leg->client.mode = SMTP_OPAQUE;
 	return PHASE_BLIND;
 }

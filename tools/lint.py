@@ -124,6 +124,7 @@ def layers(build):
     wrong = []
     libraries = {
         "pcap": ("proxy/sidecar",), "ini.h": ("proxy/config",),
+        "openssl": ("proxy/relay/tls",),
         "microhttpd.h": ("proxy/admin", "proxy/daemon"),
         "uv.h": ("proxy/relay", "proxy/evidence", "proxy/admin",
                  "proxy/daemon", "proxy/sidecar", "proxy/sink", "tests"),

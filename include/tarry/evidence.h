@@ -22,6 +22,8 @@ struct evidence {
 	struct syn syn;	      /* syn, stack, family, mss, distance */
 	const char *label;    /* NULL: none; owned by the label table */
 	const char *listener; /* NULL: none; owned by the configuration */
+	const char *ja4;      /* NULL: none; these two as long as the value */
+	const char *ja4_raw;  /* its raw text, JA4_r */
 	uint32_t syn_retransmits;
 	uint32_t session_errors;
 	uint32_t session_recipients;

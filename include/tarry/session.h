@@ -20,6 +20,7 @@
 #define TARRY_SESSION_H
 
 #include "tarry/addr.h"
+#include "tarry/client_hello.h"
 #include "tarry/plan.h"
 #include "tarry/smtp.h"
 
@@ -249,6 +250,8 @@ struct event {
 	size_t len;
 	size_t fresh;
 	const struct plan *plan; /* OPEN and REPLAN */
+	/* BYTES of the client: what was lent on orders.want_hello; or NULL. */
+	struct client_hello *hello;
 };
 
 /* How the caps of a class are asked for. */
@@ -321,6 +324,8 @@ struct orders {
 	bool want_plan;	   /* EVENT_REPLAN, please */
 	bool want_ring;	   /* set leg->ring, if there is one */
 	bool give_ring;	   /* leg->ring is not used any more */
+	bool want_hello;   /* TLS begins: lend a zeroed one, if there is one,
+			      and keep it as long as the session */
 	/* States, said anew with each step. */
 	bool feed[SIDE_COUNT];	 /* unused bytes are wanted */
 	bool read[SIDE_COUNT];	 /* socket reads are wanted */

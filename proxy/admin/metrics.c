@@ -159,6 +159,20 @@ syn_metric(enum syn_source source)
 	return METRIC_SYN_NOWHERE;
 }
 
+static enum metric
+hello_metric(const struct client_hello *h)
+{
+	static const enum metric metrics[CLIENT_HELLO_STATES] = {
+	    [CLIENT_HELLO_MORE] = METRIC_HELLO_UNFINISHED,
+	    [CLIENT_HELLO_DONE] = METRIC_HELLO_READ,
+	    [CLIENT_HELLO_NOT_TLS] = METRIC_HELLO_NOT_TLS,
+	    [CLIENT_HELLO_BROKEN] = METRIC_HELLO_BROKEN,
+	    [CLIENT_HELLO_TOO_LONG] = METRIC_HELLO_TOO_LONG,
+	};
+
+	return metrics[h->state];
+}
+
 /* A rule decides, or only would have: by itself, or as all of them. */
 static void
 count_rules(struct metrics *m, const struct plan *plan)
@@ -201,6 +215,8 @@ metrics_session(struct metrics *m, const struct session_report *r)
 	     1);
 	count_times(m, r, class);
 	metrics_add(m, syn_metric(r->syn_source), 1);
+	if (r->hello != NULL)
+		metrics_add(m, hello_metric(r->hello), 1);
 	metrics_add(m, METRIC_BYTES_TO_MTA, c->bytes[SIDE_CLIENT]);
 	metrics_add(m, METRIC_BYTES_TO_CLIENT, c->bytes[SIDE_MTA]);
 	metrics_add(m, METRIC_OWN_TEASERS, s->teaser_said > 0);

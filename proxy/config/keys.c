@@ -214,5 +214,6 @@ key_is_list(const struct key *key)
 {
 	return key->type == KEY_ADDRESSES || key->type == KEY_PATHS ||
 	       key->type == KEY_NETS || key->type == KEY_PATTERNS ||
-	       key->type == KEY_LABELS || key->type == KEY_LISTENERS;
+	       key->type == KEY_LABELS || key->type == KEY_LISTENERS ||
+	       key->type == KEY_WILDCARDS;
 }

@@ -16,6 +16,8 @@
 #define PATTERNS_FEW 8
 /* Fewer networks than this are searched as quickly without a table. */
 #define NETS_FEW 1024
+/* Keys of rules that are filed under no fact's value. */
+#define UNDER_LATE (EVIDENCE_COUNT + 1)
 
 struct pair {
 	uint64_t high; /* the key; of a network its address */
@@ -302,14 +304,16 @@ grade(const struct policy_condition *c)
 	if (c->is_not)
 		return 0;
 	if (c->kind == EVIDENCE_NETWORK)
-		return 5;
+		return 6;
 	if (c->kind == EVIDENCE_SYN)
-		return 4;
+		return 5;
 	if (c->kind == EVIDENCE_STACK)
-		return 3;
+		return 4;
 	if (c->kind == EVIDENCE_FAMILY)
+		return 3;
+	if (c->kind == EVIDENCE_LABEL)
 		return 2;
-	return c->kind == EVIDENCE_LABEL ? 1 : 0;
+	return c->kind == EVIDENCE_JA4 ? 1 : 0;
 }
 
 /* The condition that a rule is filed under, or NULL. */
@@ -406,6 +410,8 @@ file_others(struct filing *f, const struct policy *policy,
 			file_under(f, EVIDENCE_COUNT, (uint32_t)i);
 		else if (c->is_unknown)
 			file_under(f, c->kind, (uint32_t)i);
+		if (c != NULL && c->kind == EVIDENCE_JA4)
+			file_under(f, UNDER_LATE, (uint32_t)i);
 	}
 	sort_pairs(f);
 	while (at < f->count) {
@@ -413,6 +419,8 @@ file_others(struct filing *f, const struct policy *policy,
 		const struct index_slice slice = take_slice(f, &at);
 		if (kind == EVIDENCE_COUNT)
 			index->always = slice;
+		else if (kind == UNDER_LATE)
+			index->late = slice;
 		else
 			index->unknown[kind] = slice;
 	}
@@ -425,10 +433,11 @@ count_pairs(const struct policy *policy)
 {
 	size_t count = 1;
 
+	/* Under a value each, under its absence, or under its presence. */
 	for (size_t i = 0; i < policy->rules_count; i++) {
 		const struct policy_condition *c =
 		    select_condition(&policy->rules[i]);
-		count += 1 + (c == NULL ? 0 : c->count);
+		count += 2 + (c == NULL ? 0 : c->count);
 	}
 	return count;
 }

@@ -165,6 +165,39 @@ take_label(void *ctx, const struct list_item *item)
 		add_text(b, item);
 }
 
+/* What a JA4 can be made of, so that a slip of the pen does not
+ * stand there for ever and never hold. */
+static bool
+is_ja4_text(const struct list_item *item)
+{
+	static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ_,*";
+
+	if (item->len == 0 || (item->text[0] != 't' && item->text[0] != '*'))
+		return false;
+	for (size_t i = 0; i < item->len; i++) {
+		if (strchr(letters, item->text[i]) == NULL)
+			return false;
+	}
+	return true;
+}
+
+static void
+take_wildcard(void *ctx, const struct list_item *item)
+{
+	struct build *b = ctx;
+
+	if (is_item(item, "unknown"))
+		b->condition->is_unknown = true;
+	else if (is_ja4_text(item))
+		add_text(b, item);
+	else
+		tree_note(b->tree, REPORT_MISTAKE, b->section, item->place,
+			  "\"%.*s\" is no JA4, expected a text such as "
+			  "t13d*_8daaf6152771_*, or a raw one",
+			  (int)(item->len < 80 ? item->len : 80), item->text);
+}
+
 static bool
 is_listener(const struct tree *tree, const struct list_item *item)
 {
@@ -229,6 +262,9 @@ take_entry(struct build *b, const struct tree_entry *e)
 	case KEY_LISTENERS:
 		list_each(b->tree, b->section, e, LIST_COMMAS, take_listener,
 			  b);
+		break;
+	case KEY_WILDCARDS:
+		list_each(b->tree, b->section, e, LIST_WHOLE, take_wildcard, b);
 		break;
 	case KEY_RANGE:
 	case KEY_YESNO:

@@ -223,6 +223,7 @@ setting_put(const struct key *key, void *base, const char *text,
 	case KEY_PATTERNS:
 	case KEY_LABELS:
 	case KEY_LISTENERS:
+	case KEY_WILDCARDS:
 	case KEY_RANGE:
 	case KEY_YESNO:
 		break;
@@ -403,6 +404,7 @@ setting_print(const struct key *key, const void *base, FILE *out)
 	case KEY_PATTERNS:
 	case KEY_LABELS:
 	case KEY_LISTENERS:
+	case KEY_WILDCARDS:
 	case KEY_RANGE:
 	case KEY_YESNO:
 		break;

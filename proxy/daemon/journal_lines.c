@@ -232,6 +232,7 @@ number_of(const struct evidence *e, enum evidence_kind kind)
 	case EVIDENCE_FAMILY:
 	case EVIDENCE_LABEL:
 	case EVIDENCE_LISTENER:
+	case EVIDENCE_JA4:
 	case EVIDENCE_COUNT:
 		break;
 	}
@@ -244,6 +245,14 @@ level_of(enum evidence_kind kind)
 	if (kind == EVIDENCE_SYN)
 		return SIGNATURE_SYN;
 	return kind == EVIDENCE_STACK ? SIGNATURE_STACK : SIGNATURE_FAMILY;
+}
+
+static const char *
+text_of(const struct evidence *e, enum evidence_kind kind)
+{
+	if (kind == EVIDENCE_JA4)
+		return e->ja4;
+	return kind == EVIDENCE_LABEL ? e->label : e->listener;
 }
 
 static void
@@ -262,9 +271,10 @@ put_fact(struct log_line *l, const struct journal_feed *f,
 		log_line_text(l, name, text, sizeof text);
 		break;
 	case TEXT:
-		log_line_text(l, name,
-			      kind == EVIDENCE_LABEL ? e->label : e->listener,
-			      LOG_PEER_CAP);
+		log_line_text(l, name, text_of(e, kind), LOG_PEER_CAP);
+		/* What rules were tried on; JA4 is only the hash of it. */
+		if (kind == EVIDENCE_JA4)
+			log_line_text(l, "ja4_r", e->ja4_raw, LOG_LINE_CAP);
 		break;
 	case NUMBER:
 	case FLAG:

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 /* An MTA this much slower than the plan is worth a word. */
 #define NOTABLE_MS 1000u
@@ -255,14 +256,37 @@ log_line_counts(struct log_line *l, const struct session_counts *c)
 		log_line_number(l, rows[i].key, rows[i].value);
 }
 
+/* How the client's first TLS message went wrong; NULL if it did not. */
+static const char *
+hello_text(const struct client_hello *h)
+{
+	if (h == NULL || h->state == CLIENT_HELLO_DONE)
+		return NULL;
+	return client_hello_state_name((enum client_hello_state)h->state);
+}
+
+/* The server name that it asks for, or NULL. */
+static const char *
+name_text(const struct client_hello *h, char name[CLIENT_HELLO_NAME_CAP + 1])
+{
+	if (h == NULL || h->name_len == 0)
+		return NULL;
+	memcpy(name, h->name, h->name_len);
+	name[h->name_len] = '\0';
+	return name;
+}
+
 static void
 put_tls(struct log_line *l, const struct session_report *r)
 {
 	const struct session *s = r->session;
+	char name[CLIENT_HELLO_NAME_CAP + 1];
 	const char *const rows[][2] = {
+	    {"ja4", r->ja4},
+	    {"tls_hello", hello_text(r->hello)},
 	    {"tls_version", r->tls_version},
 	    {"tls_cipher", r->tls_cipher},
-	    {"tls_sni", r->tls_sni},
+	    {"tls_sni", name_text(r->hello, name)},
 	    {"tls_error", r->tls_error},
 	};
 

@@ -25,11 +25,12 @@ struct session_report {
 	uint16_t mta_port; /* that the MTA saw, in the client's guise; or 0 */
 	enum syn_source syn_source;
 	const char *label; /* NULL: none */
+	const char *ja4;   /* NULL: no TLS, or no whole ClientHello */
+	const struct client_hello *hello; /* NULL: no TLS */
 	enum label_quality label_quality;
 	/* TLS that ended here; NULL: none, or not known. */
 	const char *tls_version;
 	const char *tls_cipher;
-	const char *tls_sni;   /* the client's words */
 	const char *tls_error; /* why the handshake failed */
 	bool tls_is_resumed;
 	const char *rule;	  /* names_rule() */

@@ -234,14 +234,16 @@ since_opened(const struct conn *c, uint64_t ms)
 					 : 1;
 }
 
-/* Many pipelined commands want more room than a leg has. */
+/* Many pipelined commands want more room than a leg has; TLS, than a conn. */
 static void
-apply_ring(struct conn *c, const struct orders *o)
+apply_loans(struct conn *c, const struct orders *o)
 {
 	if (o->give_ring)
 		leg_give_ring(c);
 	if (o->want_ring)
 		leg_take_ring(c);
+	if (o->want_hello)
+		hello_take(c);
 }
 
 /* The states of the orders: what is wanted from now on. */
@@ -285,7 +287,7 @@ apply(struct conn *c, const struct event *ev, const struct orders *o)
 		stream_set_window(c, o->receive_buffer);
 	if (o->dial && !c->is_ending)
 		leg_dial(c);
-	apply_ring(c, o);
+	apply_loans(c, o);
 	apply_states(c, o);
 	if (o->end != REASON_NONE)
 		conn_end(c, o->end);
@@ -324,8 +326,10 @@ step(struct conn *c, struct event *ev)
 		w->plan = facts_plan(c);
 		ev->plan = &w->plan;
 	}
-	if (ev->kind == EVENT_BYTES)
+	if (ev->kind == EVENT_BYTES) {
 		stream_show(c, ev->side, ev);
+		ev->hello = hello_of(c);
+	}
 	session_step(&w->site, &c->session, leg_of(c), ev, worker_now(w), o);
 	record_step(c, o);
 	note_progress(c);

@@ -61,7 +61,8 @@ struct conn {
 	bool is_waiting : 1;   /* at the gate, as last counted */
 	bool is_lingering : 1; /* as last counted */
 	bool wants_flushed : 1;
-	uint16_t mta_port; /* that the MTA sees, in the client's guise; or 0 */
+	bool has_hello : 1; /* its ClientHello has a seat: hello.h */
+	uint16_t mta_port;  /* that the MTA sees, in the client's guise; or 0 */
 	struct facts facts;
 	struct session session;
 };

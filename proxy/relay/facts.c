@@ -13,6 +13,7 @@
 #include "proxy/config/names.h"
 #include "proxy/daemon/log.h"
 #include "proxy/evidence/syn_map.h"
+#include "proxy/relay/hello.h"
 #include "proxy/relay/place_keys.h"
 #include "proxy/relay/record.h"
 #include "proxy/relay/worker_state.h"
@@ -324,6 +325,7 @@ facts_plan(struct conn *c)
 	gather(c, &e, &quality);
 	gather_session(&c->session, &e);
 	gather_counts(c, &e);
+	hello_gather(c, &e);
 	plan =
 	    plan_make(&w->options.rules.config->policy, &e, &w->stress, NULL);
 	record_plan(c, &e, &plan);
@@ -354,6 +356,7 @@ facts_report(struct conn *c)
 	gather(c, &e, &report.label_quality);
 	report.syn_source = (enum syn_source)c->facts.source;
 	report.label = e.label;
+	hello_describe(c, &report);
 	if (evidence_has(&e, EVIDENCE_SYN)) {
 		(void)signature_text(SIGNATURE_SYN, &e.syn, signature,
 				     sizeof(signature));

@@ -264,6 +264,7 @@ tls_start(struct conn *c)
 	t->context = tls_context_keep(w->options.rules.tls);
 	tls_tell_room(w);
 	c->tls = t;
+	hello_take(c);
 	if (open_ssl(t))
 		return;
 	t->state = FAILED;
@@ -289,6 +290,8 @@ tls_arrived(struct conn *c, ssize_t n)
 		t->in = worker_of(c)->tls_in;
 		t->is_kept = false;
 		t->in_len = (size_t)n;
+		if (t->state == SHAKES)
+			hello_read(c, t->in, t->in_len);
 		if (t->state == FAILED || t->state == OVER)
 			t->in_len = 0;
 		return;
@@ -489,7 +492,6 @@ tls_describe(const struct conn *c, struct session_report *r)
 		r->tls_error = ERR_reason_error_string(t->error);
 	if (t->ssl == NULL)
 		return;
-	r->tls_sni = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
 	if (!SSL_is_init_finished(t->ssl))
 		return;
 	r->tls_version = SSL_get_version(t->ssl);

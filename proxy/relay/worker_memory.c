@@ -77,6 +77,10 @@ take_slabs(struct worker *w)
 	/* As many as sessions: most are never touched. */
 	if (error == 0)
 		error = slab_init(&w->syns, SYN_RAW_CAP, p.seats);
+	/* As large as all sessions; untouched, it takes no memory. */
+	w->hellos = calloc(p.seats, sizeof(*w->hellos));
+	if (error == 0 && w->hellos == NULL)
+		error = -ENOMEM;
 	return error;
 }
 
@@ -106,6 +110,7 @@ free_memory(struct worker *w)
 	slab_free(&w->buffers);
 	slab_free(&w->tls);
 	slab_free(&w->syns);
+	free(w->hellos);
 	free(w);
 }
 
@@ -240,5 +245,6 @@ worker_print_sizes(const struct worker_options *options, FILE *out)
 	if (options->rules.tls != NULL)
 		print_pool(out, "tls", tls_size() + TLS_LIBRARY_BYTES, p.tls);
 	print_pool(out, "syn", SYN_RAW_CAP, p.seats);
+	print_pool(out, "hello", sizeof(struct hello_seat), p.seats);
 	print_pool(out, "worker", sizeof(struct worker), 1);
 }

@@ -13,6 +13,7 @@
 #include "proxy/relay/conn.h"
 #include "proxy/relay/container_of.h"
 #include "proxy/relay/facts.h"
+#include "proxy/relay/hello.h"
 #include "proxy/relay/lead.h"
 #include "proxy/relay/leg.h"
 #include "proxy/relay/listener.h"
@@ -24,6 +25,7 @@
 #include "proxy/relay/wheel.h"
 #include "proxy/relay/worker.h"
 #include "tarry/crowd.h"
+#include "tarry/ja4.h"
 #include "tarry/syn_witness.h"
 
 /* Buffers that reads leave alone, for words of ours. */
@@ -82,6 +84,7 @@ struct worker {
 	struct slab buffers;
 	struct slab tls;	   /* TLS sessions that end here */
 	struct slab syns;	   /* those that do not fit struct facts */
+	struct hello_seat *hellos; /* as many as conns, by their index */
 	uint32_t buffers_for_legs; /* not for clients that talk early */
 	struct crowd crowd;	   /* who waits for the MTA */
 	struct crowd lingering;	   /* who was told 421 and has not gone */
@@ -111,8 +114,9 @@ struct worker {
 	uv_mutex_t mailbox_lock;
 	struct worker_mailbox mailbox;
 	struct wheel wheel;
-	struct orders orders; /* of the step that runs */
-	struct plan plan;     /* of the step that is under way */
+	struct orders orders;	   /* of the step that runs */
+	struct plan plan;	   /* of the step that is under way */
+	char ja4_raw[JA4_RAW_CAP]; /* of the evidence last gathered */
 	/* What was read and is in no buffer yet: of one connection, within
 	 * one callback. */
 	size_t loose;

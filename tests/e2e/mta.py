@@ -226,6 +226,7 @@ class Postfix(Mta):
     def set_line(self, line):
         """The line of master.cf that says how to listen."""
         ours = {text.split("=")[0] for text in self.main.splitlines()}
+        self.line = line
         self.write("etc/postfix/main.cf", self.main + "".join(
             text for text in POSTFIX_MAIN.splitlines(keepends=True)
             if text.split("=")[0] not in ours))
@@ -289,9 +290,12 @@ class Exim(Mta):
         self.set_main(main)
 
     def set_main(self, line):
-        """A line for the main section."""
-        self.write("etc/exim4/exim4.conf", EXIM % (self.address, self.port) +
-                   line + "\n" + EXIM_REST)
+        """Lines for the main section, in place of those of these keys."""
+        ours = {text.split(" = ")[0] for text in line.splitlines()}
+        main = EXIM % (self.address, self.port)
+        self.write("etc/exim4/exim4.conf", "".join(
+            text for text in main.splitlines(keepends=True)
+            if text.split(" =")[0] not in ours) + line + "\n" + EXIM_REST)
 
     def words(self):
         return ["/usr/sbin/exim4", "-bdf"]

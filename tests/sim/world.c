@@ -184,6 +184,12 @@ apply(struct world *w)
 		w->wants_plan = true;
 	if (o->want_flushed)
 		w->wants_flushed = true;
+	if (o->want_hello && w->hello != NULL)
+		world_breach("wants a second hello");
+	if (o->want_hello) {
+		memset(&w->hello_memory, 0, sizeof(w->hello_memory));
+		w->hello = &w->hello_memory;
+	}
 	w->in[SIDE_CLIENT].feed = o->feed[SIDE_CLIENT];
 	w->in[SIDE_MTA].feed = o->feed[SIDE_MTA];
 	if (o->end == REASON_NONE)
@@ -232,7 +238,8 @@ feed(struct world *w, enum side side)
 		struct event ev = {.kind = EVENT_BYTES,
 				   .side = side,
 				   .bytes = in->in + in->used,
-				   .len = in->len - in->used};
+				   .len = in->len - in->used,
+				   .hello = w->hello};
 		size_t before = in->used;
 
 		step(w, &ev);
@@ -258,7 +265,8 @@ void
 world_says(struct world *w, enum side side, const void *bytes, size_t len)
 {
 	struct world_stream *in = &w->in[side];
-	struct event ev = {.kind = EVENT_BYTES, .side = side, .fresh = len};
+	struct event ev = {
+	    .kind = EVENT_BYTES, .side = side, .fresh = len, .hello = w->hello};
 
 	if (w->has_ended || len == 0 || len > WORLD_STREAM_CAP - in->len)
 		return;
@@ -347,6 +355,7 @@ world_open(struct world *w, const struct site *site, const struct plan *plan,
 	addr_set_v4(&w->s.client, client_ip, 40000);
 	addr_set_v4(&w->s.server, server_ip, 25);
 	w->leg = NULL;
+	w->hello = NULL;
 	w->now_ms = now_ms;
 	w->claims = w->returns = w->dials = w->hang_ups = 0;
 	w->is_dialling = w->is_connected = false;

@@ -53,6 +53,8 @@ struct world {
 	bool has_caps;
 	bool has_rings; /* there is one to lend */
 	struct pending ring[SESSION_REPLIES_CAP];
+	struct client_hello *hello; /* lent, or NULL */
+	struct client_hello hello_memory;
 	bool wants_plan;
 	bool wants_flushed;
 	bool is_connected;

@@ -38,6 +38,14 @@ static const char *const sizes[] = {"*", "1460", "1400", "1300-1450", "0"};
 static const char *const windows[] = {"*",     "8192",	 "mss*2",  "mtu*2", "M",
 				      "%1024", "1-9000", "mss*44", "64240"};
 static const char *const scales[] = {"*", "7", "0", "0-9"};
+static const char *const ja4_patterns[] = {
+    "t13i*",
+    "t13d31*",
+    "*_c66346c74e42_*",
+    "t*_1301,*",
+    "*,c014,*_*",
+    "*",
+    "t13i871000_c66346c74e42_24695f2957a7"};
 static const char *const numbers[] = {"mss",
 				      "distance",
 				      "syn_retransmits",
@@ -116,6 +124,12 @@ put_conditions(FILE *out)
 		put_number(out, PICK(numbers));
 	if (draw(8) == 0)
 		fputs("early_talker = yes\n", out);
+	if (draw(8) == 0)
+		fputs("ja4 = unknown\n", out);
+	for (uint32_t i = draw(6) == 0 ? 1 + draw(3) : 0; i > 0; i--)
+		fprintf(out, "ja4 = %s\n", PICK(ja4_patterns));
+	if (draw(20) == 0)
+		fprintf(out, "not.ja4 = %s\n", PICK(ja4_patterns));
 	if (draw(10) == 0)
 		fprintf(out, "%slistener = %s\n", draw(2) ? "not." : "",
 			draw(2) ? "smtp" : "two");
@@ -173,6 +187,12 @@ random_client(void)
 	assert_true(addr_parse_ip(&e.client, ip, strlen(ip)));
 	e.label = draw(5) == 0 ? NULL : PICK(labels);
 	e.listener = draw(2) ? "smtp" : "two";
+	if (draw(3) > 0) {
+		e.ja4 = draw(2) ? "t13i871000_c66346c74e42_24695f2957a7"
+				: "t13d311000_e8f1e7e78f70_1f22a2ca17c4";
+		e.ja4_raw = draw(2) ? "t13i020100_1301,c014_000a"
+				    : "t13d020100_002f,c014,c030_000a";
+	}
 	e.early_talker = draw(2);
 	e.syn.version = draw(3) == 0 ? 6 : 4;
 	e.syn.ttl = (uint8_t)(20 + draw(120));
