@@ -162,11 +162,15 @@ enum row {
 /* Moved into the share, or not: what place_move() asked for. */
 #define HAS_SLOT [ROW_GRANTED] = place_moved, [ROW_DENIED] = nothing
 
+/* A handshake that is not waited for any more may end all the same. */
+#define TLS_TOO_LATE [ROW_TLS_UP] = nothing, [ROW_TLS_FAILED] = nothing
+
 #define AFTER_ALL                                                              \
-	ALWAYS, [ROW_FLUSHED] = nothing, [ROW_MTA_FIN] = nothing,              \
-		[ROW_MTA_ERROR] = nothing, [ROW_REPLAN] = nothing,             \
-		[ROW_RELEASED] = nothing, [ROW_DRAIN] = nothing,               \
-		[ROW_GIVE_WAY] = nothing
+	ALWAYS,                                                                \
+	    TLS_TOO_LATE, [ROW_FLUSHED] = nothing, [ROW_MTA_FIN] = nothing,    \
+			  [ROW_MTA_ERROR] = nothing, [ROW_REPLAN] = nothing,   \
+			  [ROW_RELEASED] = nothing, [ROW_DRAIN] = nothing,     \
+			  [ROW_GIVE_WAY] = nothing
 
 static session_handler *const table[PHASE_COUNT][ROW_COUNT] = {
     [PHASE_NEW] = {[ROW_OPEN] = greet_open},
@@ -211,7 +215,7 @@ static session_handler *const table[PHASE_COUNT][ROW_COUNT] = {
 		      [ROW_CLIENT_BYTES] = linger_bytes,
 		      [ROW_CLIENT_FIN] = linger_fin, [ROW_WAKE] = linger_wake},
     [PHASE_CLOSING] =
-	{ALWAYS, [ROW_CLIENT_BYTES] = linger_bytes,
+	{ALWAYS, TLS_TOO_LATE, [ROW_CLIENT_BYTES] = linger_bytes,
 	 [ROW_CLIENT_FIN] = linger_fin, [ROW_MTA_BYTES] = drop_bytes,
 	 [ROW_MTA_FIN] = nothing, [ROW_MTA_ERROR] = nothing,
 	 [ROW_FLUSHED] = closing_flushed, [ROW_WAKE] = closing_wake,

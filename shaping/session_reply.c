@@ -495,13 +495,14 @@ take_reply(struct step *st, size_t *used)
 	const uint8_t *bytes = st->ev->bytes + *used;
 	enum session_phase next;
 	enum smtp_reply_event what;
-	bool was_gathered = leg->is_gathered;
+	struct pending *e = unanswered(leg);
 	size_t n;
 
-	if (leg->reply.len == 0 && !was_gathered)
+	/* Not where its beginning was seen, and left unused, before. */
+	if (leg->reply.len == 0 && !leg->is_gathered &&
+	    (e == NULL || (e->marks & MARK_AS_IS) == 0))
 		leg->said_ms = st->now;
-	leg->is_gathered =
-	    tls_read_ehlo(st, unanswered(leg), *used) == TLS_EHLO_WAIT;
+	leg->is_gathered = tls_read_ehlo(st, e, *used) == TLS_EHLO_WAIT;
 	if (leg->is_gathered)
 		return PHASE_COUNT;
 	what = smtp_reply_read(&leg->reply, bytes, st->ev->len - *used, &n);

@@ -107,6 +107,10 @@ shell(uint8_t arg)
 		world_event(&w, EVENT_MTA_CONNECTED, SIDE_MTA, NULL);
 	else if (w.is_dialling && (arg & 4) != 0)
 		world_event(&w, EVENT_MTA_FAILED, SIDE_MTA, NULL);
+	if (w.is_shaking && (arg & 3) != 0)
+		world_event(&w,
+			    (arg & 1) != 0 ? EVENT_TLS_UP : EVENT_TLS_FAILED,
+			    SIDE_CLIENT, NULL);
 	if (w.wants_flushed && (arg & 8) != 0)
 		world_event(&w, EVENT_FLUSHED, SIDE_CLIENT, NULL);
 }
@@ -178,6 +182,7 @@ check_stream(enum side from, enum side to)
 		world_breach("bytes were lost or made up");
 	else if (w.reason != REASON_MTA_REFUSED &&
 		 w.s.reason != REASON_MTA_REFUSED && w.s.teaser_len == 0 &&
+		 w.s.tls == SESSION_TLS_NONE &&
 		 memcmp(out->bytes + out->ours, in->in, out->len - out->ours))
 		world_breach("bytes were changed or reordered");
 }
@@ -191,11 +196,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			    .connect_timeout_ms = 10000,
 			    .drip_gap_ms = 200};
 	struct plan plan = take_plan(&in);
+	uint8_t more;
 
 	world_breach_text = NULL;
 	site.lead_ms = take(&in) * 10u;
 	site.client_address = (enum client_address)(take(&in) % 3);
-	site.pipeconnect = (take(&in) & 1) != 0;
+	more = take(&in);
+	site.pipeconnect = (more & 1) != 0;
+	site.has_tls = (more & 2) != 0;
+	w.opens_tls = (more & 4) != 0;
 	world_open(&w, &site, &plan, 1);
 	while (in.left > 0 && !w.has_ended && world_breach_text == NULL)
 		operate(&in);

@@ -20,6 +20,7 @@ struct dialogue {
 	struct dialogue_part parts[12];
 	int last_reply; /* CLIENT_CLOSES: replies in all */
 	enum dialogue_end end;
+	bool ends_tls; /* STARTTLS is answered by us, or tried to be */
 	bool prdr;
 	bool takes_bare_lf;
 	bool refuses_rcpt;

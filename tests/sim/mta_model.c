@@ -129,6 +129,8 @@ hear_line(struct mta_model *m)
 		say(m, SMTP_NOOP, "250 2.0.0 fine\r\n");
 	else if (is_verb(m, "VRFY"))
 		say(m, SMTP_VRFY, "252 2.0.0 perhaps\r\n");
+	else if (is_verb(m, "STARTTLS") && m->refuses_tls)
+		say(m, SMTP_STARTTLS, "502 5.5.1 not here\r\n");
 	else if (is_verb(m, "STARTTLS")) {
 		m->state = MTA_TLS;
 		say(m, SMTP_STARTTLS, "220 2.0.0 ready\r\n");

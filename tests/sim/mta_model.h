@@ -32,7 +32,8 @@ struct mta_model {
 	bool null_sender;
 	unsigned rcpts; /* commands in this transaction */
 	unsigned rcpts_ok;
-	bool prdr;	    /* a reply for each recipient behind a dot */
+	bool prdr;
+	bool refuses_tls;   /* a reply for each recipient behind a dot */
 	bool takes_bare_lf; /* LF . LF ends DATA */
 	bool refuses_rcpt;  /* every second one */
 	uint32_t tail;	    /* last four bytes of the payload */

@@ -96,7 +96,29 @@ note_reply(struct run *r, enum smtp_verb verb, const char *text)
 	reply->asked_ms =
 	    verb == SMTP_GREETING ? r->w.s.opened_ms : r->w.now_ms;
 	reply->end = r->wire[SIDE_MTA].len;
+	reply->edited = r->edited;
 	reply->is_callback = r->is_callback;
+}
+
+/* Offset behind a reply, as edited. */
+static size_t
+end_of(const struct run_reply *reply)
+{
+	return (size_t)((long)reply->end + reply->edited);
+}
+
+static void
+note_edit(struct world *w, size_t at, long delta)
+{
+	struct run *r = w->on_release_arg;
+	int i;
+
+	r->edited += delta;
+	for (i = 0; i < r->replies_count; i++) {
+		if (end_of(&r->replies[i]) > at ||
+		    (i == r->replies_count - 1 && end_of(&r->replies[i]) == at))
+			r->replies[i].edited += delta;
+	}
 }
 
 static void
@@ -137,17 +159,17 @@ note_release(struct world *w, enum side from, size_t n)
 	for (i = 0; i < r->replies_count; i++) {
 		struct run_reply *reply = &r->replies[i];
 
-		if (begin < from_at + n && reply->end > from_at) {
+		if (begin < from_at + n && end_of(reply) > from_at) {
 			if (reply->first_ms == 0)
 				reply->first_ms = w->now_ms;
 			else if (w->now_ms - reply->piece_ms <
 				 w->site.drip_gap_ms)
 				reply->has_close_pieces = true;
 			reply->piece_ms = w->now_ms;
-			if (reply->end <= from_at + n)
+			if (end_of(reply) <= from_at + n)
 				reply->last_ms = w->now_ms;
 		}
-		begin = reply->end;
+		begin = end_of(reply);
 	}
 }
 
@@ -177,6 +199,8 @@ client_acts(struct run *r)
 	int parts = (int)(sizeof(d->parts) / sizeof(d->parts[0]));
 
 	count_seen(r);
+	if (r->w.s.phase == PHASE_TLS)
+		return; /* it sends nothing in the clear any more */
 	while (r->part < parts && d->parts[r->part].text != NULL &&
 	       d->parts[r->part].replies <= r->replies_seen) {
 		const char *text = d->parts[r->part++].text;
@@ -272,9 +296,13 @@ shell_acts(struct run *r)
 		disturb(r);
 	if (w->wants_plan)
 		world_event(w, EVENT_REPLAN, SIDE_CLIENT, &r->plot.plan_again);
-	if (w->wants_flushed)
+	while (w->wants_flushed)
 		world_event(w, EVENT_FLUSHED, SIDE_CLIENT, NULL);
 	gate_acts(r);
+	if (w->is_shaking && r->tls_ms == 0)
+		r->tls_ms = w->now_ms + run_draw(r, r->plot.lag_ms + 1);
+	if (!w->is_shaking)
+		r->tls_ms = 0;
 	if (w->is_dialling && r->connect_ms == 0)
 		r->connect_ms = w->now_ms + run_draw(r, r->plot.lag_ms + 1);
 	if (!w->is_dialling)
@@ -361,6 +389,8 @@ run_next(const struct run *r)
 		at = sooner(at, r->caps_ms);
 	if (r->connect_ms > 0)
 		at = sooner(at, r->connect_ms);
+	if (r->tls_ms > 0)
+		at = sooner(at, r->tls_ms);
 	if (r->plot.leaves_ms > 0 && !r->wire[SIDE_CLIENT].is_dead)
 		at = sooner(at, r->plot.leaves_ms);
 	if (r->plot.hurry_ms > 0)
@@ -383,6 +413,10 @@ run_moment(struct run *r)
 		world_event(&r->w, EVENT_CAPS, SIDE_CLIENT, NULL);
 	} else if (r->connect_ms > 0 && r->connect_ms <= now) {
 		connect_or_not(r);
+	} else if (r->tls_ms > 0 && r->tls_ms <= now) {
+		world_event(&r->w,
+			    r->plot.tls_fails ? EVENT_TLS_FAILED : EVENT_TLS_UP,
+			    SIDE_CLIENT, NULL);
 	} else if (wire_next(r, SIDE_CLIENT) <= now) {
 		deliver(r, SIDE_CLIENT);
 	} else if (wire_next(r, SIDE_MTA) <= now) {
@@ -414,6 +448,8 @@ clear(struct run *r, uint64_t seed, const struct run_plot *plot)
 	r->seen_col = r->part = 0;
 	r->client_done = r->is_callback = false;
 	r->disturbed_ms = UINT64_MAX;
+	r->tls_ms = 0;
+	r->edited = 0;
 	r->connect_ms = r->grant_ms = r->caps_ms = r->caps_granted_ms = 0;
 	r->is_reserve = false;
 	r->w.has_rings = run_draw(r, 4) != 0;
@@ -426,10 +462,13 @@ clear(struct run *r, uint64_t seed, const struct run_plot *plot)
 	}
 	memset(&r->mta, 0, sizeof(r->mta));
 	r->mta.prdr = d->prdr;
+	r->mta.refuses_tls = d->ends_tls;
 	r->mta.takes_bare_lf = d->takes_bare_lf;
 	r->mta.refuses_rcpt = d->refuses_rcpt;
 	r->mta.arg = r;
 	r->mta.say = model_says;
+	r->w.opens_tls = false;
+	r->w.on_edit = note_edit;
 	r->w.on_release = note_release;
 	r->w.on_release_arg = r;
 }

@@ -27,6 +27,7 @@ struct run_plot {
 	bool leaves_by_reset;
 	uint64_t hurry_ms; /* an operator or a drain ends delays; 0: never */
 	enum event_kind hurry_kind;
+	bool tls_fails;
 	uint32_t lag_ms;      /* most time between two pieces */
 	uint32_t piece_bytes; /* most bytes of a piece */
 };
@@ -36,6 +37,7 @@ struct run_reply {
 	uint16_t code;
 	bool is_callback; /* RCPT from the second on, null sender, or later */
 	size_t end;	  /* offset behind it in the MTA's stream */
+	long edited;	  /* by how much that is further behind by edits */
 	uint64_t asked_ms;
 	uint64_t start_ms;     /* first byte is there */
 	uint64_t ready_ms;     /* last byte is there */
@@ -80,6 +82,8 @@ struct run {
 	bool client_done;
 	bool is_callback;
 	uint64_t connect_ms;
+	uint64_t tls_ms; /* when the handshake is over; 0: none */
+	long edited;	 /* by how much the MTA's stream has grown */
 	uint64_t grant_ms;
 	uint64_t caps_ms; /* when the caps have room; UINT64_MAX: never */
 	uint64_t caps_granted_ms; /* the first time; 0: not */

@@ -190,6 +190,8 @@ check_stream(const struct run *r, enum side from)
 	if (from == SIDE_MTA && r->w.reason == REASON_MTA_REFUSED &&
 	    out->ours > 0)
 		return; /* our 220 stands between teaser and refusal */
+	if (r->w.s.tls != SESSION_TLS_NONE)
+		return; /* our 220 stands, and STARTTLS stood, in between */
 	if (memcmp(out->bytes + out->ours, in->in, relayed) != 0)
 		world_breach("bytes were changed or reordered");
 }
@@ -206,6 +208,7 @@ check_ours(const struct run *r)
 	    memcmp(out->bytes, "220-", least(out->ours, 4)) != 0)
 		world_breach("the teaser is no 220- line");
 	if (out->ours > 0 && r->w.s.teaser_len == 0 &&
+	    r->w.s.tls == SESSION_TLS_NONE &&
 	    memcmp(out->bytes, "421 ", 4) != 0)
 		world_breach("words of ours that are no 421");
 	if (r->w.out[SIDE_MTA].len > 0 &&
@@ -228,7 +231,10 @@ check_complete(const struct run *r)
 			world_breach("deferred by no rule");
 		return;
 	}
-	if (r->w.reason == REASON_FULL || r->w.reason == REASON_MTA_REFUSED ||
+	if (r->w.reason == REASON_TLS_FAILED && !p->tls_fails)
+		world_breach("a handshake took too long");
+	if (r->w.reason == REASON_TLS_FAILED || r->w.reason == REASON_FULL ||
+	    r->w.reason == REASON_MTA_REFUSED ||
 	    ((r->w.reason == REASON_MTA_UNREACHABLE ||
 	      r->w.reason == REASON_NO_SLOT) &&
 	     r->w.dials > 0) ||
@@ -245,11 +251,11 @@ check_complete(const struct run *r)
 		return;
 	}
 	if (r->w.out[SIDE_MTA].len - r->w.out[SIDE_MTA].ours !=
-		r->wire[SIDE_CLIENT].len &&
+		r->wire[SIDE_CLIENT].len - r->w.in[SIDE_CLIENT].dropped &&
 	    r->w.claims > 0)
 		world_breach("the MTA did not get all that the client said");
 	if (r->w.out[SIDE_CLIENT].len - r->w.out[SIDE_CLIENT].ours !=
-	    r->wire[SIDE_MTA].len)
+	    (size_t)((long)r->wire[SIDE_MTA].len + r->edited))
 		world_breach("the client did not get all that the MTA said");
 	if (r->w.reason == REASON_GAVE_UP && p->dialogue->end != CLIENT_SHUTS)
 		world_breach("gave_up, but the client waited for everything");

@@ -10,7 +10,7 @@ static size_t looked[SIDE_COUNT];
 static void
 settle(void)
 {
-	if (scene.wants_flushed)
+	while (scene.wants_flushed)
 		world_event(&scene, EVENT_FLUSHED, SIDE_CLIENT, NULL);
 	if (world_breach_text != NULL)
 		fail_msg("breach: %s", world_breach_text);

@@ -119,6 +119,8 @@ draw_plot(uint64_t seed, struct run_plot *p, struct site *site)
 	site->drip_gap_ms = 200;
 	site->pipeconnect = run_draw(r, 4) == 0;
 	site->counts_matter = run_draw(r, 4) == 0;
+	site->has_tls = p->dialogue->ends_tls && run_draw(r, 4) > 0;
+	p->tls_fails = p->dialogue->ends_tls && run_draw(r, 8) == 0;
 }
 
 static void

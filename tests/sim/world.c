@@ -24,6 +24,8 @@ put_out(struct world *w, enum side to, const void *bytes, size_t len)
 
 	if (out->fin)
 		world_breach("bytes behind a FIN of ours");
+	if (to == SIDE_CLIENT && w->is_shaking)
+		world_breach("bytes into a handshake");
 	if (to == SIDE_MTA && !w->is_connected)
 		world_breach("bytes for an MTA that is not connected");
 	if (len > WORLD_STREAM_CAP - out->len)
@@ -146,6 +148,62 @@ settle_ring(struct world *w, const struct orders *o)
 		w->leg->ring = NULL;
 }
 
+static void
+edit(struct world *w, const struct session_edit *e)
+{
+	struct world_stream *in = &w->in[SIDE_MTA];
+	uint8_t *at = in->in + in->used + e->at;
+	size_t rest = in->len - in->used - e->at;
+
+	if (in->used + e->at + e->cut > in->len ||
+	    in->len + e->len > WORLD_STREAM_CAP) {
+		world_breach("edits what is not there");
+		return;
+	}
+	if (w->on_edit != NULL)
+		w->on_edit(w, in->used + e->at, (long)e->len - e->cut);
+	memmove(at + e->len, at + e->cut, rest - e->cut);
+	memcpy(at, e->text, e->len);
+	in->len += e->len;
+	in->len -= e->cut;
+}
+
+/* Returns by how much the bytes have grown, modulo 2^32. */
+static uint32_t
+apply_edits(struct world *w, const struct event *ev)
+{
+	uint32_t growth = 0;
+	unsigned i;
+
+	if (w->o.edits_count > 0 &&
+	    (ev->kind != EVENT_BYTES || ev->side != SIDE_MTA))
+		world_breach("edits bytes of an event without");
+	for (i = w->o.edits_count; i > 0; i--) {
+		const struct session_edit *e = &w->o.edits[i - 1];
+
+		edit(w, e);
+		growth += (uint32_t)e->len - e->cut;
+	}
+	return growth;
+}
+
+static void
+start_tls(struct world *w)
+{
+	struct world_stream *in = &w->in[SIDE_CLIENT];
+
+	if (w->is_shaking)
+		world_breach("a handshake within a handshake");
+	if (in->gone < in->used)
+		world_breach("a handshake while bytes are held");
+	if (w->wants_flushed)
+		world_breach("a handshake while words are on their way");
+	w->is_shaking = true;
+	w->discarded += in->len - in->used;
+	in->dropped += in->len - in->used;
+	in->gone = in->used = in->len;
+}
+
 /* The core knows no leg before it is connected: a dial that it does not wait
  * for any more ends without an order. */
 static bool
@@ -179,6 +237,8 @@ apply(struct world *w)
 		w->out[SIDE_CLIENT].fin = true;
 	if (o->shut[SIDE_MTA])
 		w->out[SIDE_MTA].fin = true;
+	if (o->start_tls)
+		start_tls(w);
 	apply_places(w);
 	if (o->want_plan)
 		w->wants_plan = true;
@@ -216,7 +276,7 @@ step(struct world *w, const struct event *ev)
 		w->on_step(w);
 	if (ev->kind == EVENT_BYTES) {
 		in = &w->in[ev->side];
-		if (w->o.used > ev->len)
+		if (w->o.used > (uint32_t)ev->len + apply_edits(w, ev))
 			world_breach("uses more than there is");
 		else
 			in->used += w->o.used;
@@ -270,6 +330,8 @@ world_says(struct world *w, enum side side, const void *bytes, size_t len)
 
 	if (w->has_ended || len == 0 || len > WORLD_STREAM_CAP - in->len)
 		return;
+	if (side == SIDE_CLIENT && w->is_shaking)
+		return; /* the handshake's */
 	memcpy(in->in + in->len, bytes, len);
 	in->len += len;
 	ev.bytes = in->in + in->used;
@@ -312,6 +374,8 @@ world_event(struct world *w, enum event_kind kind, enum side side,
 		w->is_dialling = false;
 	if (kind == EVENT_FLUSHED)
 		w->wants_flushed = false;
+	if (kind == EVENT_TLS_UP || kind == EVENT_TLS_FAILED)
+		w->is_shaking = false;
 	if (kind == EVENT_REPLAN)
 		w->wants_plan = false;
 	step(w, &ev);
@@ -362,6 +426,9 @@ world_open(struct world *w, const struct site *site, const struct plan *plan,
 	w->asking = SLOT_NO_WISH;
 	w->has_caps = w->wants_caps = false;
 	w->wants_plan = w->wants_flushed = w->has_ended = false;
+	w->s.is_implicit_tls = w->opens_tls;
+	w->is_shaking = false;
+	w->discarded = 0;
 	w->reason = REASON_NONE;
 	for (i = 0; i < SIDE_COUNT; i++) {
 		clear_stream(&w->in[i]);

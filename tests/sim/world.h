@@ -57,12 +57,17 @@ struct world {
 	struct client_hello hello_memory;
 	bool wants_plan;
 	bool wants_flushed;
+	bool opens_tls;	  /* set before world_open(): TLS comes first */
+	bool is_shaking;  /* TLS_UP or TLS_FAILED comes next */
+	size_t discarded; /* in the clear, behind STARTTLS */
 	bool is_connected;
 	bool has_ended;
 	enum session_reason reason;
 	/* Called for each relayed release, before it is put out. */
 	void (*on_release)(struct world *w, enum side from, size_t n);
 	void *on_release_arg;
+	/* Called for each edit of what the MTA said, behind in[MTA].used. */
+	void (*on_edit)(struct world *w, size_t at, long delta);
 	/* Called behind each step. */
 	void (*on_step)(struct world *w);
 };
