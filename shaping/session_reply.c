@@ -480,8 +480,10 @@ relieve(struct step *st)
 	next = reply_pump(st);
 	if (e != NULL)
 		e->marks |= MARK_NO_DELAY;
+	/* A long greeting goes on behind our teaser as well as behind its own
+	 * first line. */
 	if (e != NULL && e->verb == SMTP_GREETING)
-		return lose_track(st);
+		return leg->reply.code == 220 ? relay_lost(st) : lose_track(st);
 	release(st, leg->partial);
 	leg->partial = 0;
 	return next;

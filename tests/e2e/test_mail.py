@@ -48,10 +48,11 @@ def below_received(mail):
                   mail, count=1, flags=re.M)
 
 
-def send_python(port, body, host="127.0.0.1", source=CLIENT):
+def send_python(port, body, host="127.0.0.1", source=CLIENT,
+                to="c@d.example"):
     with smtplib.SMTP(host, port, timeout=DEADLINE,
                       source_address=(source, 0)) as client:
-        client.sendmail("a@b.example", ["c@d.example"], body)
+        client.sendmail("a@b.example", [to], body)
 
 
 def send_swaks(port, body, path, host="127.0.0.1"):
@@ -132,7 +133,7 @@ def chroot(root, words, message):
     return done.stdout.decode(errors="replace")
 
 
-def exim_client(mta, port, more=""):
+def exim_client(mta, port, more="", host="127.0.0.1"):
     """An Exim that hands all that it is given to a port."""
     client = mta(Exim)
     client.write("etc/exim4/exim4.conf", textwrap.dedent(f"""\
@@ -146,7 +147,7 @@ def exim_client(mta, port, more=""):
         all:
           driver = manualroute
           transport = out
-          route_list = * 127.0.0.1
+          route_list = * {host}
           self = send
         begin transports
         out:

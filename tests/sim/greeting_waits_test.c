@@ -99,6 +99,25 @@ a_teaser_survives_another_name(void **state)
 }
 
 static void
+a_greeting_too_long_to_hold_follows_the_teaser(void **state)
+{
+	static const char line[] = "220-a line of a very long greeting\r\n";
+	static char said[SESSION_HELD_CAP + 64];
+	static char got[sizeof(said) + 64] = TEASER;
+
+	(void)state;
+	scene_open((struct plan){.greet_ms = 3000, .teaser = true});
+	scene_until(2000);
+	scene_connect();
+	while (strlen(said) <= SESSION_HELD_CAP)
+		strcat(said, line);
+	scene_mta(said);
+	scene_client_got(strcat(got, said));
+	scene_mta("220 at last\r\n");
+	scene_client_got("220 at last\r\n");
+}
+
+static void
 a_longer_greet_comes_too_late_behind_the_dial(void **state)
 {
 	struct plan longer = {.greet_ms = 15000,
@@ -175,6 +194,7 @@ SCENES(cmocka_unit_test(dials_a_lead_before_the_greeting),
        cmocka_unit_test(pass_is_dialled_at_once),
        cmocka_unit_test(leaving_early_costs_no_slot),
        cmocka_unit_test(a_teaser_survives_another_name),
+       cmocka_unit_test(a_greeting_too_long_to_hold_follows_the_teaser),
        cmocka_unit_test(a_longer_greet_comes_too_late_behind_the_dial),
        cmocka_unit_test(a_longer_greet_acts_before_the_dial),
        cmocka_unit_test(the_budget_ends_the_greet))
