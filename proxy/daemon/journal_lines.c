@@ -355,6 +355,8 @@ journal_end(struct journal_feed *f, const struct session_report *r)
 	begin(&l, f, "end");
 	log_line_number(&l, "id", r->id);
 	log_line_number(&l, "at", r->duration_ms);
+	if (r->mta_port != 0)
+		log_line_number(&l, "mta_port", r->mta_port);
 	log_line_text(&l, "reason", session_reason_name(s->reason),
 		      LOG_PEER_CAP);
 	log_line_text(&l, "phase", session_phase_name(r->phase), LOG_PEER_CAP);

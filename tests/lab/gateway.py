@@ -17,8 +17,10 @@ import subprocess
 import tempfile
 import threading
 
+import pytest
+
 from lab import (BUILD, DEADLINE, TOP, Namespace, Program, parse_logfmt, run,
-                 wait_until)
+                 skip_where_impossible, wait_until)
 from matrix_mta import Postfix, Syslog
 from matrix_street import inside
 
@@ -63,11 +65,14 @@ class Mx(Postfix):
         super().__init__(where)
         self.prefix = inside(space)
         self.syslog = Syslog(self.root, where / "syslog")
+        self.listen("25")
+
+    def listen(self, where):
         self.put("inet_protocols = all\n"
                  "smtpd_client_port_logging = yes\n"
                  "smtpd_client_connection_count_limit = 0\n"
                  "virtual_mailbox_base = /var/mail\n",
-                 ["25 inet n - y - - smtpd"])
+                 [f"{where} inet n - y - - smtpd"])
 
     def close(self):
         super().close()
@@ -254,3 +259,13 @@ class Street:
             thread.join()
         assert not failures, failures[:5]
         return ports
+
+
+@pytest.fixture(scope="module")
+def street():
+    skip_where_impossible({"ip": "iproute2", "sysctl": "procps",
+                           "nft": "nftables", "nsenter": "util-linux"},
+                          ["tarryd", "tarry-sidecar"])
+    made = Street()
+    yield made
+    made.close()
