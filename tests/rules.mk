@@ -34,8 +34,9 @@ tests: $(BENCH_TOOLS)
 
 # Load generator and sink of the benchmarks.
 $(BUILD)/tests/bench/load: $(call OBJ,tests/bench/load.c \
-		tests/bench/load_client.c tests/bench/load_times.c)
-	$(LINK)
+		tests/bench/load_client.c tests/bench/load_times.c \
+		tests/bench/load_tls.c)
+	$(LINK) $(call PKG,--libs,libssl libcrypto)
 $(BUILD)/tests/bench/load_sink: $(call OBJ,tests/bench/load_sink.c)
 	$(LINK)
 tests: $(BUILD)/tests/bench/load $(BUILD)/tests/bench/load_sink

@@ -22,6 +22,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import handshakes  # noqa: E402
 import report  # noqa: E402
 import rows  # noqa: E402
 from report import Row, number, spread, table  # noqa: E402
@@ -36,7 +37,8 @@ NEEDED = {"/usr/sbin/haproxy": "haproxy", "/usr/sbin/nginx": "nginx",
           "libnginx-mod-stream",
           "/usr/lib/nginx/modules/ngx_mail_module.so": "libnginx-mod-mail"}
 TOOLS = {"strace": "strace", "ip": "iproute2", "ss": "iproute2",
-         "taskset": "util-linux", "curl": "curl", "sysctl": "procps"}
+         "taskset": "util-linux", "curl": "curl", "openssl": "openssl",
+         "sysctl": "procps"}
 MS_PER_NS = 1e-6
 
 HOW = """\
@@ -276,6 +278,7 @@ PARTS = {
     "bulk": (rows.bulk, bulk_rows, bulk_page),
     "memory": (rows.memory, memory_rows, memory_page),
     "flat": (rows.flat, flat_rows, no_page),
+    "tls": (handshakes.take, handshakes.rows, handshakes.page),
     "dripping": (rows.dripping, dripping_rows, dripping_page),
     "stalled": (stalled, stalled_rows, no_page),
     "decision": (decision, decision_rows, no_page),

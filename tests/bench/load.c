@@ -3,13 +3,15 @@
  * and load_sink.
  *
  *	load -t ADDRESS:PORT [-n SESSIONS] [-c AT_ONCE] [-b BODY_BYTES]
- *	     [-s SOURCE[+COUNT]] [-H STEP]
+ *	     [-s SOURCE[+COUNT]] [-H STEP] [-T] [-q]
  *
  *   -s  the clients' own addresses: COUNT of them from SOURCE on, in turn
  *   -H  greeting, ehlo or body: opens all sessions, keeps each where it is
  *       once it has come so far (connected; greeted and answered; sending a
  *       message), says "holding N", reads what comes, and closes them at the
  *       end of standard input. "tell" on standard input asks for the sums.
+ *   -T  TLS from the first byte on; connect to greeting has it within
+ *   -q  QUIT behind the greeting, no message
  *
  * Its last line is the sum: sessions, complete, failed, ns in all, percentiles
  * in us of connect to greeting and of the whole session, bytes and reads from
@@ -58,12 +60,13 @@ load_watch_writable(struct load *l, struct load_client *c, bool on)
 void
 load_end(struct load *l, struct load_client *c)
 {
-	if (c->step == LOAD_CONNECT)
+	if (c->step == LOAD_CONNECT || c->step == LOAD_SHAKE)
 		l->connecting--;
 	if (c->step != LOAD_DONE && !l->is_ending)
 		l->failed++;
 	l->holding -= c->is_holding;
 	l->running--;
+	tls_end(c);
 	close(c->fd);
 	c->fd = -1;
 }
@@ -94,7 +97,7 @@ begin(struct load *l, struct load_client *c)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
 
-	if (l->hold != LOAD_DONE)
+	if (l->hold != LOAD_DONE || l->has_tls)
 		ev.events |= EPOLLOUT;
 	memset(c, 0, sizeof *c);
 	c->fd = open_socket(l);
@@ -128,28 +131,40 @@ begin_more(struct load *l)
 		begin(l, &l->clients[l->begun]);
 }
 
+/* One read; of TLS all that there is, because epoll does not see it. */
 static void
-on_event(struct load *l, struct load_client *c, uint32_t events)
+hear(struct load *l, struct load_client *c)
 {
 	static char bytes[READ_CAP];
 	ssize_t n;
 
+	do {
+		n = load_recv(c, bytes, sizeof bytes);
+		if (n > 0)
+			client_heard(l, c, bytes, (size_t)n);
+		else if (n == 0 || errno != EAGAIN)
+			load_end(l, c);
+	} while (n > 0 && c->fd >= 0 && c->ssl != NULL);
+}
+
+static void
+on_event(struct load *l, struct load_client *c, uint32_t events)
+{
 	if (c->fd < 0)
 		return;
 	if (c->step == LOAD_CONNECT && (events & EPOLLERR) == 0) {
 		client_connected(l, c);
-		if (l->hold != LOAD_DONE)
+		if ((l->hold != LOAD_DONE || l->has_tls) && c->fd >= 0)
 			load_watch_writable(l, c, false);
 	} else if (c->is_writing && (events & EPOLLOUT) != 0) {
 		client_writable(l, c);
 	}
 	if (c->fd < 0 || (events & ~(uint32_t)EPOLLOUT) == 0)
 		return;
-	n = read(c->fd, bytes, sizeof bytes);
-	if (n > 0)
-		client_heard(l, c, bytes, (size_t)n);
-	else if (n == 0 || errno != EAGAIN)
-		load_end(l, c);
+	if (c->step == LOAD_SHAKE)
+		client_shakes(l, c);
+	if (c->fd >= 0 && c->step != LOAD_SHAKE)
+		hear(l, c);
 	/* The seat is free: the next client takes it. */
 	if (c->fd < 0 && l->hold == LOAD_DONE && l->begun < l->sessions)
 		begin(l, c);
@@ -309,6 +324,12 @@ take_option(struct load *l, int option, char *value)
 	case 'c':
 		l->at_once = (uint32_t)strtoul(value, NULL, 10);
 		return l->at_once > 0;
+	case 'T':
+		l->has_tls = true;
+		return true;
+	case 'q':
+		l->is_short = true;
+		return true;
 	case 'b':
 		l->body_bytes = strtoul(value, NULL, 10);
 		return true;
@@ -325,7 +346,7 @@ main(int argc, char **argv)
 	int option;
 
 	signal(SIGPIPE, SIG_IGN);
-	while ((option = getopt(argc, argv, "t:n:c:b:s:H:")) != -1) {
+	while ((option = getopt(argc, argv, "t:n:c:b:s:H:Tq")) != -1) {
 		if (!take_option(&load, option, optarg)) {
 			fprintf(stderr, "load: see the head of load.c\n");
 			return 2;
@@ -335,6 +356,8 @@ main(int argc, char **argv)
 		fprintf(stderr, "load: -t ADDRESS:PORT is needed\n");
 		return 2;
 	}
+	if (load.has_tls)
+		tls_init(&load);
 	run(&load);
 	return load.failed > 0;
 }

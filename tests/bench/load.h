@@ -1,7 +1,7 @@
 /*
  * Inside of the load generator of the measurements: load.c has the sockets
- * and the command line, load_client.c what a client says, load_times.c what
- * was measured.
+ * and the command line, load_client.c what a client says, load_tls.c its TLS,
+ * load_times.c what was measured.
  *
  * It does as little as a client can, so that what stands between it and the
  * sink is what is measured. How sessions end badly is storm's business.
@@ -13,9 +13,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum load_step {
 	LOAD_CONNECT,
+	LOAD_SHAKE, /* TLS */
 	LOAD_GREETING,
 	LOAD_EHLO,
 	LOAD_MAIL,
@@ -26,8 +28,12 @@ enum load_step {
 	LOAD_DONE
 };
 
+struct ssl_st;
+struct ssl_ctx_st;
+
 struct load_client {
-	int fd; /* -1: not in use */
+	int fd;		    /* -1: not in use */
+	struct ssl_st *ssl; /* NULL: plain */
 	enum load_step step;
 	uint64_t begun_ns;
 	uint32_t banner_us;
@@ -53,6 +59,9 @@ struct load {
 	uint32_t at_once;
 	size_t body_bytes;
 	enum load_step hold; /* LOAD_DONE: none */
+	bool is_short;	     /* QUIT behind the greeting */
+	bool has_tls;
+	struct ssl_ctx_st *tls;
 	int epoll;
 	struct load_client *clients;
 	uint32_t begun;
@@ -72,8 +81,11 @@ struct load {
 
 uint64_t load_now_ns(void);
 
-/* CONNECT is over: the greeting is waited for. */
+/* CONNECT is over: TLS begins, or the greeting is waited for. */
 void client_connected(struct load *l, struct load_client *c);
+
+/* More of the handshake is there. */
+void client_shakes(struct load *l, struct load_client *c);
 
 void client_heard(struct load *l, struct load_client *c, const char *bytes,
 		  size_t len);
@@ -86,6 +98,17 @@ void load_end(struct load *l, struct load_client *c);
 
 /* load.c: with on, epoll tells when the socket takes bytes. */
 void load_watch_writable(struct load *l, struct load_client *c, bool on);
+
+/* load_tls.c. They print and exit where there is no memory. */
+enum load_shake { LOAD_SHAKES, LOAD_SHAKEN, LOAD_NOT_SHAKEN };
+void tls_init(struct load *l);
+void tls_begin(const struct load *l, struct load_client *c);
+enum load_shake tls_shake(struct load_client *c);
+void tls_end(struct load_client *c);
+
+/* As read() and send(), through the client's TLS if it has one. */
+ssize_t load_recv(struct load_client *c, void *bytes, size_t cap);
+ssize_t load_send(struct load_client *c, const void *bytes, size_t len);
 
 /* Room for cap samples. Exits where there is no memory. */
 void times_init(struct load_times *t, size_t cap);

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #define NS_PER_US 1000
 #define LINE_LEN 64 /* of a body, with its CRLF; divides the chunk */
@@ -59,7 +58,7 @@ send_body(struct load *l, struct load_client *c)
 	while (c->body_left > 0) {
 		const char *from;
 		size_t len = next_piece(c->body_left, &from);
-		ssize_t n = send(c->fd, from, len, MSG_NOSIGNAL);
+		ssize_t n = load_send(c, from, len);
 
 		if (n < 0 && errno != EAGAIN) {
 			load_end(l, c);
@@ -102,16 +101,44 @@ enter(struct load *l, struct load_client *c, enum load_step step)
 		return;
 	}
 	/* A peer that is gone is told of by read. */
-	(void)!send(c->fd, line, strlen(line), MSG_NOSIGNAL);
+	(void)!load_send(c, line, strlen(line));
 }
 
-void
-client_connected(struct load *l, struct load_client *c)
+/* Up to here it counts as one that connects. */
+static void
+await_greeting(struct load *l, struct load_client *c)
 {
 	c->step = LOAD_GREETING;
 	l->connecting--;
 	if (l->hold == LOAD_GREETING)
 		hold(l, c);
+}
+
+void
+client_connected(struct load *l, struct load_client *c)
+{
+	if (!l->has_tls) {
+		await_greeting(l, c);
+		return;
+	}
+	c->step = LOAD_SHAKE;
+	tls_begin(l, c);
+	client_shakes(l, c);
+}
+
+void
+client_shakes(struct load *l, struct load_client *c)
+{
+	switch (tls_shake(c)) {
+	case LOAD_SHAKES:
+		break;
+	case LOAD_SHAKEN:
+		await_greeting(l, c);
+		break;
+	case LOAD_NOT_SHAKEN:
+		load_end(l, c);
+		break;
+	}
 }
 
 void
@@ -137,6 +164,8 @@ on_reply(struct load *l, struct load_client *c)
 	}
 	if (c->step == l->hold)
 		hold(l, c);
+	else if (c->step == LOAD_GREETING && l->is_short)
+		enter(l, c, LOAD_QUIT);
 	else
 		enter(l, c, (enum load_step)(c->step + 1));
 }

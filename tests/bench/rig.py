@@ -269,7 +269,8 @@ class Rig:
         more = {"s": "127.1.0.1+200", **more}
         words = [self.bench / "load", "-t", f"{to}:{port}", "-n", sessions]
         for option, value in more.items():
-            words += [f"-{option}", value]
+            words += [f"-{option}"] if value is True else \
+                [f"-{option}", value]
         return self.namespace.words(*words, processor=self.others)
 
     def load(self, sessions, at_once, **more):

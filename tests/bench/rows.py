@@ -47,6 +47,8 @@ class Size:
         self.flat_sessions = 2000 if quick else 8000
         self.dripping = 12000 if quick else 100000
         self.drip_window_s = 3 if quick else 10
+        self.handshakes = 1000 if quick else 5000
+        self.held_tls = 1000 if quick else 5000
         self.stalled = 200 if quick else 1000
 
 

@@ -23,12 +23,14 @@ def test_a_short_run(tmp_path):
     page = tmp_path / "page.md"
     done = subprocess.run(
         [sys.executable, "tests/bench/bench.py", "--build", str(BUILD),
-         "--quick", "--only", "memory,decision", "--out", str(page)],
+         "--quick", "--only", "memory,decision,tls", "--out", str(page)],
         cwd=TOP, timeout=SECONDS, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
     text = page.read_text(encoding="utf-8")
     for what in ("user memory a session held", "user memory a relayed idle",
-                 "a decision with 1,000 rules"):
+                 "a decision with 1,000 rules",
+                 "user memory a TLS session held",
+                 "user memory a plain session held beside"):
         row, = [line for line in text.splitlines() if what in line]
         assert "| pass |" in row, row

@@ -295,3 +295,37 @@ def test_what_is_no_hello_is_counted(mta, proxy_for, tmp_path,  # noqa: F811
     assert line["tls_hello"] == ("more" if result == "unfinished" else result)
     assert tarryd.metric(
         f'tarry_tls_hellos_total{{result="{result}"}}') == 1
+
+
+@pytest.mark.parametrize("listener", ["starttls", "implicit"])
+def test_where_tls_ends_here_it_is_read_too(start_sink, running,  # noqa
+                                            tmp_path, place, listener):
+    """On a listener of implicit TLS even the greeting can follow from it."""
+    sink = start_sink()
+    place.chmod(0o777)
+    (place / "tls.pem").write_text(tls_files.make(tmp_path))
+    path = place / "tarry.ini"
+    path.write_text(WORST + shipped_config(
+        class_new__greet="200ms", http__address="127.0.0.1:0",
+        syn__sidecar="", syn__labels="", tls__mode="terminate",
+        tls__certificate=str(place / "tls.pem"),
+        listen_smtp__address="127.0.0.1:0", listen_smtp__tls=listener,
+        mta__address=f"127.0.0.1:{sink.port}"))
+    tarryd = Tarryd(tmp_path / "tarryd.log", ["-c", path])
+    running.append(tarryd)
+    tarryd.wait_ready()
+    with Client(tarryd.port) as client:
+        if listener == "starttls":
+            start_tls(client)
+        tls = Tls(client, "mta.example")
+        client.send(tls.hello)
+        tls.shake()
+        if listener == "implicit":
+            assert tls.run(tls.object.read, 100).startswith(b"220")
+        assert tls.ask("QUIT\r\n").startswith("221")
+    line = wait_line(tarryd)
+    assert line["ja4"] == ja4.short(ja4.raw(tls.hello))
+    assert line["tls_sni"] == "mta.example"
+    assert (line["rule"], line["class"]) == ("tls13", "heavy")
+    if listener == "implicit":
+        assert int(line["greet_ms"]) >= 1000  # as `heavy` wants it
