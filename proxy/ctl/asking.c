@@ -14,6 +14,13 @@
 /* Without a byte from tarryd; a verb of its own may take some time. */
 #define SILENCE_MS 120000
 
+/* Who wants to know each line. */
+struct reader {
+	asking_print_fn *print;
+	asking_print_fn *see;
+	void *ctx;
+};
+
 /* What came of the answer and was not yet taken as lines. */
 struct answer {
 	char *bytes;
@@ -159,9 +166,22 @@ finish(const struct ctl *ctl, const json_t *line, const char *text)
 	return CTL_REFUSED;
 }
 
+static void
+read_line(const struct ctl *ctl, const struct reader *reader,
+	  const json_t *line, const char *text)
+{
+	if (ctl->is_json)
+		puts(text);
+	else
+		reader->print(reader->ctx, line);
+	fflush(stdout);
+	if (reader->see != NULL)
+		reader->see(reader->ctx, line);
+}
+
 static enum ctl_exit
-print_answer(int fd, struct answer *a, const struct ctl *ctl,
-	     asking_print_fn *print, void *ctx)
+read_answer(int fd, struct answer *a, const struct ctl *ctl,
+	    const struct reader *reader)
 {
 	enum ctl_exit status = CTL_LATER;
 	bool is_over = false;
@@ -173,11 +193,8 @@ print_answer(int fd, struct answer *a, const struct ctl *ctl,
 		is_over = json_object_get(line, "ok") != NULL;
 		if (is_over)
 			status = finish(ctl, line, text);
-		else if (ctl->is_json)
-			puts(text);
 		else
-			print(ctx, line);
-		fflush(stdout);
+			read_line(ctl, reader, line, text);
 		json_decref(line);
 	}
 	if (!is_over)
@@ -186,9 +203,10 @@ print_answer(int fd, struct answer *a, const struct ctl *ctl,
 }
 
 enum ctl_exit
-asking(const struct ctl *ctl, const char *verb, const char *argument,
-       asking_print_fn *print, void *ctx)
+asking_seen(const struct ctl *ctl, const char *verb, const char *argument,
+	    asking_print_fn *print, asking_print_fn *see, void *ctx)
 {
+	const struct reader reader = {.print = print, .see = see, .ctx = ctx};
 	struct answer answer = {0};
 	enum ctl_exit status = CTL_LATER;
 	int fd = dial(ctl);
@@ -196,8 +214,15 @@ asking(const struct ctl *ctl, const char *verb, const char *argument,
 	if (fd < 0)
 		return CTL_LATER;
 	if (send_question(fd, verb, argument))
-		status = print_answer(fd, &answer, ctl, print, ctx);
+		status = read_answer(fd, &answer, ctl, &reader);
 	free(answer.bytes);
 	close(fd);
 	return status;
+}
+
+enum ctl_exit
+asking(const struct ctl *ctl, const char *verb, const char *argument,
+       asking_print_fn *print, void *ctx)
+{
+	return asking_seen(ctl, verb, argument, print, NULL, ctx);
 }

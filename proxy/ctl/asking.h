@@ -34,4 +34,9 @@ typedef void asking_print_fn(void *ctx, const json_t *line);
 enum ctl_exit asking(const struct ctl *ctl, const char *verb,
 		     const char *argument, asking_print_fn *print, void *ctx);
 
+/* The same, and each line is shown to see(ctx, line) too, however printed. */
+enum ctl_exit asking_seen(const struct ctl *ctl, const char *verb,
+			  const char *argument, asking_print_fn *print,
+			  asking_print_fn *see, void *ctx);
+
 #endif

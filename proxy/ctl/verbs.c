@@ -7,6 +7,11 @@ const struct verb verbs[] = {
 	{"status", "", 0, 0,
 	 "how it is: sessions, MTA, sidecar, on one screen",
 	 verb_status},
+	{"doctor", "[SESSIONS]", 0, 1,
+	 "try the MTA as it is configured: reachable, sees the client, relays\n"
+	 "or not, TLS, certificate, room for SESSIONS at a time (20; 0: not\n"
+	 "tried), patience; say what is wrong and what to type; sends no mail",
+	 verb_doctor},
 	{"reload", "", 0, 0,
 	 "read the configuration again; if there are mistakes, print each and\n"
 	 "change nothing",

@@ -127,6 +127,7 @@ stop(struct control *c)
 		worker_free(c->workers[i]);
 	c->workers_count = 0; /* the tick runs once more */
 	mta_probe_stop(c->probe);
+	doctor_stop(c->doctor); /* ends its request */
 	control_socket_stop(c->socket);
 	http_stop(c->http);
 	syn_map_close(c->syn_map);

@@ -14,6 +14,7 @@
 #include "proxy/admin/http.h"
 #include "proxy/config/names.h"
 #include "proxy/daemon/control.h"
+#include "proxy/daemon/doctor.h"
 #include "proxy/daemon/journal.h"
 #include "proxy/daemon/log.h"
 #include "proxy/evidence/syn_map.h"
@@ -59,7 +60,9 @@ struct control {
 	struct syn_map *syn_map;
 	struct mta_probe *probe;
 	struct http *http;
-	struct control_socket *socket; /* or NULL */
+	struct control_socket *socket;		/* or NULL */
+	struct doctor *doctor;			/* that is at work, or NULL */
+	struct control_request *doctor_request; /* who wanted it */
 	struct journal *journal;
 	struct metrics *metrics; /* of workers, then the main thread's own */
 	const struct metrics **threads;
@@ -111,6 +114,9 @@ void control_tell_settings(struct control *c, const char *cause);
 /* control_verbs.c: opens the control socket, if there is to be one and it can
  * be; a negative errno only if there is no memory. */
 __attribute__((warn_unused_result)) int control_open_socket(struct control *c);
+
+/* control_doctor.c: the verb `doctor`. */
+void control_doctor(void *ctx, struct control_request *r);
 
 /* control_status.c: the verb `status`. */
 void control_say_status(void *ctx, struct control_request *r);
