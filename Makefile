@@ -142,12 +142,13 @@ format:
 SBIN = $(DESTDIR)$(PREFIX)/sbin
 MAN = $(DESTDIR)$(PREFIX)/share/man
 ETC = $(DESTDIR)$(SYSCONFDIR)/tarry
+INSTALLED := $(patsubst config/%,%,$(wildcard config/*.ini config/nftables/*))
 install: all
-	install -d $(SBIN) $(MAN)/man5 $(MAN)/man8 $(ETC)
+	install -d $(SBIN) $(MAN)/man5 $(MAN)/man8 $(ETC)/nftables
 	install -m 755 $(PROGRAMS:%=$(BUILD)/%) $(SBIN)
 	install -m 644 $(wildcard docs/*.5) $(MAN)/man5
 	install -m 644 $(wildcard docs/*.8) $(MAN)/man8
-	for f in $(notdir $(wildcard config/*.ini)); do test -e $(ETC)/$$f || \
+	for f in $(INSTALLED); do test -e $(ETC)/$$f || \
 	  install -m 644 config/$$f $(ETC)/$$f; done
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-clang $(BUILD)-lint $(BUILD)-fuzz

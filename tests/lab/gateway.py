@@ -156,13 +156,14 @@ class Street:
                    space).wait_log("serving")
         return self.socket
 
-    def start_tarryd(self, space, ini, sidecar="", more=""):
-        """tarryd with what a recipe wants, and nothing delayed."""
+    def start_tarryd(self, space, ini, sidecar="", more="", workers=1):
+        """tarryd with what a recipe wants."""
         self.stop_tarryd()
         path = self.dir / f"{len(self.programs)}.ini"
         mta = "" if re.search(r"(?m)^max_connections", ini) else \
             "max_connections = 400\n"
-        path.write_text(f"[tarry]\nmode = enforce\n{ini}{mta}[syn]\n"
+        path.write_text(f"[tarry]\nmode = enforce\n"
+                        f"workers = {workers}\n{ini}{mta}[syn]\n"
                         f"sidecar = {sidecar}\nlabels =\n{more}")
         self.path, self.tarryd_space = path, space
         self.tarryd = self.start(

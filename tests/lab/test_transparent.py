@@ -5,6 +5,7 @@
 import collections
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -37,10 +38,10 @@ class Place:
         self.sidecar = sidecars[space.name]
         self.is_here = space is street.mx
 
-    def start(self, more=PASS, sidecar=True):
+    def start(self, more=PASS, sidecar=True, workers=1):
         return self.street.start_tarryd(
             self.space, self.recipe.ini, self.sidecar if sidecar else "",
-            more)
+            more, workers)
 
     def port_at_mx(self, port):
         """The port that the mail server sees of a client's."""
@@ -102,7 +103,7 @@ def test_both_witnesses_saw_the_clients_own_syn(place, street, version):
 @VERSIONS
 def test_none_is_lost(place, street, version):
     """Counted at the client, in Tarry, in the mail server and its boxes."""
-    place.start()
+    place.start(workers=2)
     mails, peers = street.postfix.mail_count(), len(street.postfix.peers())
     start = time.monotonic()
     ports = street.send_many(SESSIONS, version)
@@ -161,6 +162,26 @@ def test_an_end_that_is_taken_gives_way(place, street, version):
         line = street.wait_session(port + 1)
         street.wait_metric("tarry_mta_port_clashes_total", 1)
         assert line["messages"] == "1" and line["mta_port"] != str(own)
+
+
+def test_two_mail_servers_may_see_the_same_port(place, street):
+    """A client may use it for both at a time; each is where it was going."""
+    if place.is_here:
+        pytest.skip("one host has one mail server")
+    other = "192.0.2.26"
+    street.mx.ip("addr", "add", f"{other}/24", "dev", "eth0")
+    place.space.exec("nft", "add", "element", "inet", "tarry", "mta4",
+                     f"{{ {other} }}")
+    place.start()
+    with street.connect(4) as one:
+        port = one.getsockname()[1]
+        assert one.recv(100).startswith(b"220 ")
+        with street.connect(4, port, to=(other, 25)) as two:
+            assert two.recv(100).startswith(b"220 ")
+    wait_until(lambda: len(street.sessions()) == 2, "both lines")
+    assert [line["mta_port"] for line in street.sessions()] == [str(port)] * 2
+    street.wait_metric("tarry_connections_open", 0)
+    assert street.metric("tarry_mta_port_clashes_total") == 0
 
 
 def test_without_tarryd_the_mail_flows(place, street):
@@ -229,7 +250,7 @@ open_relay_checked = yes
     was = street.path.read_text()
     street.path.write_text(was.replace("= none", "= transparent"))
     street.path.chmod(0o644)
-    street.tarryd.kill(1)
+    street.tarryd.kill(signal.SIGHUP)
     street.tarryd.wait_log("given up at the start: restart")
     street.tarryd.wait_log("reload: 1 mistake; nothing has changed")
     street.stop_tarryd()

@@ -1,5 +1,6 @@
 """An MTA on a loopback port, and clients that it sees all the same."""
 import re
+import signal
 
 from gateway import CLIENT, Recipe, street  # noqa: F401
 from lab import TOP, wait_until
@@ -28,4 +29,12 @@ def test_two_routes_are_enough(street):  # noqa: F811
     assert street.wait_session(port)["mta_port"] == str(port)
     wait_until(lambda: (CLIENT[4], port) in street.postfix.peers(),
                "the client in the log")
+    # It may be; but not before sockets are opened anew.
+    street.path.write_text(street.path.read_text().replace(
+        "[listen smtp]\n", "[listen smtp]\ntransparent = yes\n"))
+    street.path.chmod(0o644)
+    street.tarryd.kill(signal.SIGHUP)
+    street.tarryd.wait_log("listen.transparent: `yes` needs a restart; until "
+                           "then it is `no`, as before")
+    street.send_mail(4)
     street.stop_tarryd()
