@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "proxy/admin/process_values.h"
+#include "proxy/relay/tls_context.h"
 
 static void
 add_worker_gauges(const struct control *c, double values[METRIC_VALUE_COUNT])
@@ -103,6 +104,8 @@ control_fill_page(void *ctx, struct metrics_page *page)
 	page->values[METRIC_VALUE_CONNECTIONS_LIMIT] = c->sessions_limit;
 	page->values[METRIC_VALUE_LOG_DROPPED] = (double)log_dropped();
 	page->values[METRIC_VALUE_START_TIME] = c->start_time;
+	page->values[METRIC_VALUE_CERTIFICATE_ENDS] =
+	    (double)tls_context_ends(c->settings.tls);
 	page->values[METRIC_VALUE_SHADOW] =
 	    c->settings.config->policy.is_shadow;
 	process_values(page->values);

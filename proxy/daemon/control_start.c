@@ -175,14 +175,25 @@ start_http(struct control *c)
 
 /* A file that only root could read could not be read again. */
 static void
-warn_of_reload(const struct control *c)
+warn_of_file(const char *path)
 {
-	const char *path = c->options->config_path;
-
 	if (path != NULL && access(path, R_OK) != 0)
 		log_say(LOG_LEVEL_WARNING,
 			"a reload will not work: user id %u cannot read %s: %s",
 			(unsigned)geteuid(), path, strerror(errno));
+}
+
+static void
+warn_of_reload(const struct control *c)
+{
+	const struct config_tls *tls = &c->settings.config->tls;
+
+	warn_of_file(c->options->config_path);
+	for (size_t i = 0;
+	     c->settings.tls != NULL && i < tls->certificates_count; i++) {
+		warn_of_file(tls->certificates[i].certificate.path);
+		warn_of_file(tls->certificates[i].key.path);
+	}
 }
 
 static int

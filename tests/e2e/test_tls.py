@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -120,6 +121,8 @@ def test_real_clients(start_sink, ends_tls, tmp_path, sender):
         assert tarryd.metric(
             f'tarry_own_words_total{{what="{what}"}}') == count
     assert tarryd.metric('tarry_tls_handshakes_total{result="done"}') == 1
+    ends = tarryd.metric("tarry_tls_certificate_not_after_timestamp_seconds")
+    assert 29 < (ends - time.time()) / 86400 < 31
 
 
 @pytest.mark.parametrize("kind", [Postfix, Exim])
@@ -478,6 +481,22 @@ def test_certificates_are_read_again_under_load(start_sink, place, running):
             stop.set()
         assert sum(sender.result(DEADLINE) for sender in senders) >= 4
     assert "reason=tls_failed" not in tarryd.log
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_sessions_are_resumed(start_sink, ends_tls, tmp_path, version):
+    tarryd = ends_tls(start_sink().port)
+    for words in (["-sess_out", tmp_path / "s"], ["-sess_in", tmp_path / "s"]):
+        done = subprocess.run(
+            ["openssl", "s_client", "-starttls", "smtp", "-crlf", version,
+             "-ign_eof", *words, "-connect", f"127.0.0.1:{tarryd.port}"],
+            input="QUIT\n", text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=DEADLINE)
+        assert "221 2.0.0" in done.stdout
+    assert wait_line(tarryd, 2)["tls_resumed"] == "yes"
+    for result in ("done", "resumed"):
+        assert tarryd.metric(
+            f'tarry_tls_handshakes_total{{result="{result}"}}') == 1
 
 
 @pytest.mark.skipif(bool(WRAP) or "asan" in str(BUILD),

@@ -2,6 +2,7 @@
  * The stream buffer against a model: three strings one behind the other.
  */
 #include "proxy/relay/buffer.h"
+#include "tarry/session.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -128,6 +129,52 @@ forgets(void **state)
 	assert_int_equal(buffer_room(&buffer), BUFFER_READ_CAP);
 }
 
+static void
+edits_are_of_what_is_unused(void **state)
+{
+	const struct session_edit put = {.at = 2, .len = 3, .text = "XYZ"};
+	const struct session_edit swap = {
+	    .at = 0, .cut = 4, .len = 1, .text = "-"};
+	const struct session_edit end = {.at = 3, .len = 1, .text = "!"};
+	const struct session_edit beyond = {.at = 3, .cut = 2, .text = ""};
+	const struct session_edit far = {.at = 5, .text = ""};
+
+	(void)state;
+	arrive("abcdef");
+	assert_true(buffer_use(&buffer, 3));
+	assert_true(buffer_release(&buffer, 1));
+	assert_true(buffer_edit(&buffer, &put));
+	assert_unused("deXYZf");
+	assert_true(buffer_edit(&buffer, &swap));
+	assert_unused("-Zf");
+	assert_true(buffer_edit(&buffer, &end));
+	assert_unused("-Zf!");
+	assert_false(buffer_edit(&buffer, &beyond));
+	assert_false(buffer_edit(&buffer, &far));
+	assert_unused("-Zf!");
+	assert_true(buffer_release(&buffer, 2));
+	assert_out("abc");
+	buffer_forget_unused(&buffer);
+	assert_unused("");
+	assert_out("abc");
+}
+
+/* Where there is no room for what is put in, nothing is changed. */
+static void
+an_edit_that_does_not_fit(void **state)
+{
+	const struct session_edit one = {.len = 1, .text = "x"};
+	unsigned i;
+
+	(void)state;
+	while (buffer_room(&buffer) > 0)
+		arrive("a");
+	for (i = 0; i < BUFFER_SAY_CAP; i++)
+		assert_true(buffer_edit(&buffer, &one));
+	assert_false(buffer_edit(&buffer, &one));
+	assert_int_equal(buffer.unused, sizeof(buffer.data));
+}
+
 /* A long random life: what comes out is what went in, in order. */
 static void
 agrees_with_a_counter(void **state)
@@ -178,6 +225,8 @@ main(void)
 	    FRESH(too_much_is_refused),
 	    FRESH(room_for_words_is_kept),
 	    FRESH(forgets),
+	    FRESH(edits_are_of_what_is_unused),
+	    FRESH(an_edit_that_does_not_fit),
 	    FRESH(agrees_with_a_counter),
 	};
 

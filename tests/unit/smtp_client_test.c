@@ -255,6 +255,46 @@ an_odd_end_is_asked_about_again_if_it_was_one(void **state)
 }
 
 static void
+starttls_as_far_as_it_is_there(void **state)
+{
+	static const struct {
+		const char *line;
+		bool want;
+	} words[] = {
+	    {"s", true},
+	    {"STARTTLS", true},
+	    {"StArTtLs \t ", true},
+	    {"starttls\r", true},
+	    {"STARTTLS\r\n", true},
+	    {"STARTTLS\n", true},
+	    {"", false},
+	    {"STARTTLX", false},
+	    {"STARTTLSX", false},
+	    {"STARTTLS x", false},
+	    {"STARTTLS\r\r", false},
+	    {" STARTTLS", false},
+	    {"S\n", false},
+	    {"\x13TARTTLS", false},
+	};
+	struct smtp_client c;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		size_t len = strlen(words[i].line);
+
+		memset(&c, 0, sizeof(c));
+		memcpy(c.line, words[i].line, len);
+		if (smtp_client_is_starttls(&c, len) != words[i].want)
+			fail_msg("%s", words[i].line);
+	}
+	memset(c.line, ' ', sizeof(c.line));
+	memcpy(c.line, "STARTTLS", 8);
+	assert_true(smtp_client_is_starttls(&c, sizeof(c.line)));
+	assert_false(smtp_client_is_starttls(&c, sizeof(c.line) + 1));
+}
+
+static void
 verb_table(void **state)
 {
 	(void)state;
@@ -272,6 +312,7 @@ main(void)
 	    cmocka_unit_test(line_limit),
 	    cmocka_unit_test(waiting_reads_nothing),
 	    cmocka_unit_test(an_odd_end_is_asked_about_again_if_it_was_one),
+	    cmocka_unit_test(starttls_as_far_as_it_is_there),
 	    cmocka_unit_test(verb_table),
 	};
 
