@@ -101,6 +101,27 @@ def test_both_witnesses_saw_the_clients_own_syn(place, street, version):
 
 
 @VERSIONS
+def test_with_syn_cookies_the_sidecar_alone_saw_it(place, street, version):
+    """The socket says where the client was going; the table, the same."""
+    def ask():
+        line = street.wait_session(street.send_mail(version))
+        lines.append(line)
+        return line["syn_source"] == "sidecar"
+    lines = []
+    place.space.sysctl(tcp_syncookies=2)
+    try:
+        place.start()
+        wait_until(ask, "a session with the SYN of the sidecar")
+    finally:
+        place.space.sysctl(tcp_syncookies=1)
+    assert "kernel" not in {line["syn_source"] for line in lines}
+    for line in lines:
+        seen = (CLIENT[version], place.port_at_mx(int(line["port"])))
+        assert line["mta_port"] == str(seen[1])
+        wait_until(lambda: seen in street.postfix.peers(), f"{seen}")
+
+
+@VERSIONS
 def test_none_is_lost(place, street, version):
     """Counted at the client, in Tarry, in the mail server and its boxes."""
     place.start(workers=2)
