@@ -7,6 +7,9 @@
 #include "proxy/config/tree.h"
 #include "proxy/config/value.h"
 
+/* Where a client goes that was told nothing else. */
+#define SMTP_PORT 25u
+
 /* A limit and the key that sets it. */
 struct limit {
 	uint32_t ms;
@@ -314,29 +317,44 @@ check_mta(const struct tree *tree, const struct config *config)
 
 /* Where the client was going only a transparent listener knows. */
 static void
+check_original_of(const struct tree *tree, const struct config_listener *l)
+{
+	const struct tree_section *s = tree_section(tree, "mta", "");
+	const struct tree_entry *e = tree_entry(s, "address");
+
+	if (!l->is_transparent)
+		tree_note(tree, REPORT_MISTAKE, s, e,
+			  "original leads back to Tarry for clients of "
+			  "[listen %s], expected transparent = yes there",
+			  l->name);
+	if (l->tls == CONFIG_LISTEN_IMPLICIT)
+		tree_note(tree, REPORT_MISTAKE, s, e,
+			  "clients of [listen %s] were going to a port for "
+			  "TLS, and Tarry speaks to an MTA in the clear; "
+			  "expected an address",
+			  l->name);
+	for (size_t i = 0; i < l->addresses_count; i++) {
+		if (l->addresses[i].port != SMTP_PORT)
+			continue;
+		tree_note(tree, REPORT_WARNING, s, e,
+			  "[listen %s] is on port %u: whoever was going to "
+			  "that port of another host is taken for one who "
+			  "came to Tarry itself; another port is wanted, such "
+			  "as 2500",
+			  l->name, SMTP_PORT);
+		return;
+	}
+}
+
+static void
 check_original(const struct tree *tree, const struct config *config)
 {
 	const struct tree_section *s = tree_section(tree, "mta", "");
 
 	if (!config_is_original(config) || s->is_bad)
 		return;
-	for (size_t i = 0; i < config->listeners_count; i++) {
-		const struct config_listener *l = &config->listeners[i];
-		if (!l->is_transparent)
-			tree_note(tree, REPORT_MISTAKE, s,
-				  tree_entry(s, "address"),
-				  "original leads back to Tarry for clients "
-				  "of [listen %s], expected transparent = yes "
-				  "there",
-				  l->name);
-		if (l->tls == CONFIG_LISTEN_IMPLICIT)
-			tree_note(tree, REPORT_MISTAKE, s,
-				  tree_entry(s, "address"),
-				  "clients of [listen %s] were going to a port "
-				  "for TLS, and Tarry speaks to an MTA in the "
-				  "clear; expected an address",
-				  l->name);
-	}
+	for (size_t i = 0; i < config->listeners_count; i++)
+		check_original_of(tree, &config->listeners[i]);
 	if (config->mta.client_address == CLIENT_ADDRESS_V1 ||
 	    config->mta.client_address == CLIENT_ADDRESS_V2)
 		tree_note(tree, REPORT_MISTAKE, s, tree_entry(s, "address"),
