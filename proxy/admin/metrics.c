@@ -227,6 +227,7 @@ metrics_session(struct metrics *m, const struct session_report *r)
 	metrics_add(m, METRIC_OWN_KEYWORD_ADDED, c->own_added);
 	metrics_add(m, METRIC_OWN_KEYWORD_REMOVED, c->own_removed);
 	count_tls(m, r);
+	metrics_add(m, METRIC_OPAQUE, s->is_opaque && !s->is_lost);
 	metrics_add(m, METRIC_EARLY_TALKERS, s->is_early);
 	metrics_add(m, METRIC_REPLIES_HELD, c->replies_held);
 	metrics_add(m, METRIC_MESSAGES_ACCEPTED, c->messages);

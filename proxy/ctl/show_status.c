@@ -105,6 +105,21 @@ print_config(const json_t *c)
 	printf("\n");
 }
 
+/* Said only where there is something that is not seen. */
+static void
+print_blind(const json_t *ended)
+{
+	long long all = number(ended, "all");
+	long long opaque = number(ended, "opaque");
+
+	if (all > 0 && opaque * 100 >= all)
+		printf("outcomes  learning is blind for %lld %% of sessions: "
+		       "their TLS passes through,\n"
+		       "          and nobody here sees what became of their "
+		       "mail\n",
+		       opaque * 100 / all);
+}
+
 static void
 print_status(void *ctx, const json_t *line)
 {
@@ -124,6 +139,7 @@ print_status(void *ctx, const json_t *line)
 	print_slots(json_object_get(line, "slots"));
 	print_sidecar(json_object_get(line, "sidecar"));
 	print_config(json_object_get(line, "config"));
+	print_blind(json_object_get(line, "ended"));
 	if (number(line, "log_lines_dropped") > 0)
 		printf("log       %lld lines were dropped\n",
 		       number(line, "log_lines_dropped"));

@@ -37,14 +37,14 @@ on_found(void *ctx, const struct doctor_finding *f)
 }
 
 static void
-on_done(void *ctx)
+on_done(void *ctx, bool is_whole)
 {
 	struct control *c = ctx;
 	struct control_request *r = c->doctor_request;
 
 	c->doctor = NULL;
 	c->doctor_request = NULL;
-	control_request_end(r, NULL);
+	control_request_end(r, is_whole ? NULL : "broken off: tarryd exits");
 }
 
 /* A client that has to wait needs all there is. */

@@ -130,6 +130,30 @@ config_json(const struct control *c)
 			 (json_int_t)c->reload.refused_count);
 }
 
+static uint64_t
+count_of(const struct control *c, enum metric which)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i <= c->settings.config->workers; i++)
+		count += atomic_load_explicit(&c->metrics[i].scalars[which],
+					      memory_order_relaxed);
+	return count;
+}
+
+/* Of the sessions that have ended, those whose mail nobody saw. */
+static json_t *
+ended_json(const struct control *c)
+{
+	/* Each session counts in one of these three. */
+	uint64_t all = count_of(c, METRIC_SYN_SIDECAR) +
+		       count_of(c, METRIC_SYN_KERNEL) +
+		       count_of(c, METRIC_SYN_NOWHERE);
+
+	return json_pack("{sI sI}", "all", (json_int_t)all, "opaque",
+			 (json_int_t)count_of(c, METRIC_OPAQUE));
+}
+
 void
 control_say_status(void *ctx, struct control_request *r)
 {
@@ -138,16 +162,16 @@ control_say_status(void *ctx, struct control_request *r)
 
 	sum_up(c, &sum);
 	control_request_say(
-	    r, json_pack("{ss si sI ss ss si so so so so so sI}", "version",
+	    r, json_pack("{ss si sI ss ss si so so so so so so sI}", "version",
 			 TARRY_VERSION, "pid", (int)getpid(), "uptime_s",
 			 (json_int_t)((uv_now(&c->loop) - c->start_ms) / 1000),
 			 "state", state_name(c->state), "mode",
 			 c->settings.config->policy.is_shadow ? "shadow"
 							      : "enforce",
 			 "workers", (int)c->workers_count, "sessions",
-			 sessions_json(c, &sum), "slots", slots_json(c), "mta",
-			 mta_json(c, &sum), "sidecar", sidecar_json(c),
-			 "config", config_json(c), "log_lines_dropped",
-			 (json_int_t)log_dropped()));
+			 sessions_json(c, &sum), "ended", ended_json(c),
+			 "slots", slots_json(c), "mta", mta_json(c, &sum),
+			 "sidecar", sidecar_json(c), "config", config_json(c),
+			 "log_lines_dropped", (json_int_t)log_dropped()));
 	control_request_end(r, NULL);
 }

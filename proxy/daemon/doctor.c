@@ -118,13 +118,13 @@ free_doctor(uv_handle_t *handle)
 }
 
 static void
-finish(struct doctor *d)
+finish(struct doctor *d, bool is_whole)
 {
 	mta_talk_close(d->talk);
 	doctor_limits_stop(d);
 	tls_look_free(d->look);
 	uv_close((uv_handle_t *)&d->timer, free_doctor);
-	d->client.done(d->client.ctx);
+	d->client.done(d->client.ctx, is_whole);
 }
 
 static void
@@ -133,7 +133,7 @@ on_turn(uv_timer_t *timer)
 	struct doctor *d = timer->data;
 
 	if (d->at == EXAMS) {
-		finish(d);
+		finish(d, true);
 		return;
 	}
 	exams[d->at++](d);
@@ -174,5 +174,5 @@ void
 doctor_stop(struct doctor *d)
 {
 	if (d != NULL)
-		finish(d);
+		finish(d, false);
 }

@@ -11,6 +11,7 @@
 #ifndef PROXY_DAEMON_DOCTOR_H
 #define PROXY_DAEMON_DOCTOR_H
 
+#include <stdbool.h>
 #include <uv.h>
 
 #include "proxy/config/config.h"
@@ -34,8 +35,8 @@ struct doctor_finding {
 struct doctor_client {
 	void *ctx;
 	void (*found)(void *ctx, const struct doctor_finding *finding);
-	/* The last call: the doctor is gone after it. */
-	void (*done)(void *ctx);
+	/* The last call: the doctor is gone after it, broken off or not. */
+	void (*done)(void *ctx, bool is_whole);
 	/* MTA slots that no client uses; 0 while one waits. */
 	uint32_t (*room)(void *ctx);
 };

@@ -9,6 +9,8 @@ import subprocess
 import pytest
 
 from conftest import BUILD, DEADLINE, send_mail, shipped_config, wait_until
+from mta import Postfix, mta, proxy_for  # noqa: F401
+from test_doctor import made, pem  # noqa: F401
 
 # tarryd reads its file again as who it became, here below directories that
 # are root's own.
@@ -59,6 +61,27 @@ def test_status_on_one_screen(served):
     assert status["pid"] == tarryd.process.pid
     assert status["state"] == "running"
     assert status["slots"]["limit"] == 80
+
+
+@pytest.mark.parametrize("opaque", [0, 1])
+def test_status_says_how_much_is_not_seen(opaque, made, proxy_for,
+                                          control_path):
+    """One of three sessions is TLS that passes through, or none."""
+    behind = made(Postfix).start()
+    tarryd = proxy_for(behind.address, behind.port,
+                       control__socket=control_path()).wait_ready()
+    for number in range(3):
+        with tarryd.connect() as client:
+            client.reply()
+            client.ask("EHLO client.example")
+            if opaque and number == 0:
+                assert client.ask("STARTTLS").startswith("220")
+            else:
+                client.ask("QUIT")
+    wait_until(lambda: tarryd.ask("status")[0]["ended"]["all"] == 3, "ends")
+    said = "learning is blind for 33 % of sessions"
+    assert (said in tarryd.ctl("status").stdout) == bool(opaque)
+    assert ("blind" in tarryd.ctl("status").stdout) == bool(opaque)
 
 
 def test_status_says_why_the_mta_is_not_ready(
@@ -180,6 +203,8 @@ def test_who_reads_nothing_stalls_nobody(served):
         with pytest.raises(TimeoutError):
             while sent < 64 << 20:
                 sent += deaf.send(b"status\n" * 1000)
+        # What the kernel keeps for both, and a line or two.
+        assert sent < 2 << 20
         assert tarryd.ctl("status").returncode == 0
         with tarryd.connect() as client:
             assert send_mail(client)[-1].startswith("221")
