@@ -83,7 +83,7 @@ start_sidecar() {
 
 # The shipped file, with what differs here.
 write_config() {
-	sed -e "s|^mode *=.*|mode = $mode|" \
+	sed -e "/^\[tarry\]/,/^\[listen/ s|^mode *=.*|mode = $mode|" \
 		-e 's|^drain_timeout *=.*|drain_timeout = 5s|' \
 		-e "s|^sidecar *=.*|sidecar = $dir/syn.sock|" \
 		-e "s|^labels *=.*|labels = $PWD/config/signatures.ini|" \

@@ -178,6 +178,7 @@ some_report(const struct session *s)
 	    .session = s,
 	    .id = 7,
 	    .listener = "smtp",
+	    .mta_port = 40000,
 	    .signature = "4:64:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+:0",
 	    .syn_source = SYN_FROM_KERNEL,
 	    .label = "Linux 4.20 or newer",
@@ -336,7 +337,7 @@ session_line_has_it_all(void **state)
 {
 	static const char *const want[] = {
 	    " event=session session=7 client=192.0.2.1 port=4711 ",
-	    " listener=smtp ",
+	    " mta_port=40000 listener=smtp ",
 	    " why=\"rule everyone gave class new: greeting after 3.0s\" ",
 	    " rule=everyone class=new mode=enforce ",
 	    " syn=4:64:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+:0 ",
