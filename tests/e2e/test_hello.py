@@ -209,6 +209,37 @@ PROGRAMS = {
 }
 
 
+EXIM_CLIENT = """\
+begin acl
+begin routers
+all:
+  driver = manualroute
+  transport = out
+  route_list = * 127.0.0.1
+  self = send
+begin transports
+out:
+  driver = smtp
+  port = ${readfile{/etc/to-port}{}}
+  hosts_require_tls = *
+"""
+
+
+def mta_programs(mta):  # noqa: F811
+    """Postfix's and Exim's own TLS, each from within its root."""
+    postfix, exim = mta(Postfix), mta(Exim)
+    exim.write("etc/exim4/exim4.conf", "\n".join(
+        ["primary_hostname = c.example", "keep_environment =",
+         "spool_directory = /var/spool/exim4",
+         "log_file_path = /var/log/exim-%s", EXIM_CLIENT]))
+    return {
+        "postfix": ["chroot", str(postfix.root), "/usr/sbin/posttls-finger",
+                    "-c", "-l", "encrypt", "[127.0.0.1]:PORT"],
+        "exim": ["sh", "-c", f"echo PORT >{exim.root}/etc/to-port && exec "
+                 f"chroot {exim.root} /usr/sbin/exim4 -odf -f '<>' "
+                 "c@d.example"]}
+
+
 def test_programs_are_told_apart(mta, proxy_for, tmp_path):  # noqa: F811
     """As far as they differ: swaks and smtplib are OpenSSL as it comes."""
     behind = tls_files.postfix(mta(Postfix), tmp_path).start()
@@ -217,7 +248,7 @@ def test_programs_are_told_apart(mta, proxy_for, tmp_path):  # noqa: F811
                        mta__open_relay_checked="yes").wait_ready()
     seen = set()
     tried = 0
-    for name, words in PROGRAMS.items():
+    for name, words in {**PROGRAMS, **mta_programs(mta)}.items():
         if shutil.which(words[0]) is None or name == "swaks" and \
                 subprocess.run(["perl", "-MNet::SSLeay", "-e", "1"],
                                capture_output=True).returncode:
@@ -228,8 +259,8 @@ def test_programs_are_told_apart(mta, proxy_for, tmp_path):  # noqa: F811
         assert done.returncode == 0, (name, done.stdout)
         assert wait_line(tarryd, tried)["ja4"] == want, name
         seen.add(want)
-    assert tried >= 4
-    assert len(seen) >= 4
+    assert tried >= 6
+    assert len(seen) >= 6
 
 
 def test_a_rule_asks_for_it(mta, running, tmp_path, place):  # noqa: F811
