@@ -246,7 +246,15 @@ def test_a_bad_handshake_hears_no_reply(start_sink, ends_tls, said, alert,
     assert "TLS handshake failed" in line["why"]
 
 
-def test_old_versions_are_refused(start_sink, ends_tls):
+def test_old_versions_are_refused(start_sink, ends_tls, tmp_path,
+                                  monkeypatch):
+    """By tarryd, even where the system's OpenSSL would take them."""
+    conf = tmp_path / "openssl.cnf"
+    conf.write_text("openssl_conf = a\n[a]\nssl_conf = b\n[b]\n"
+                    "system_default = c\n[c]\nMinProtocol = TLSv1\n"
+                    "CipherString = ALL:@SECLEVEL=0\n")
+    conf.chmod(0o644)
+    monkeypatch.setenv("OPENSSL_CONF", str(conf))
     tarryd = ends_tls(start_sink().port)
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
@@ -254,7 +262,23 @@ def test_old_versions_are_refused(start_sink, ends_tls):
     old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
     with start_tls(tarryd) as client, pytest.raises(ssl.SSLError):
         Wire(client, old).shake()
-    assert wait_line(tarryd)["reason"] == "tls_failed"
+    line = wait_line(tarryd)
+    assert line["reason"] == "tls_failed"
+    assert "unsupported protocol" in line["tls_error"]
+
+
+def test_leaving_in_a_delay_is_giving_up(start_sink, ends_tls):
+    """A client that is held inside TLS is noticed when it goes."""
+    tarryd = ends_tls(start_sink().port, rule_everyone__class="watch",
+                      class_watch__greet="0s", class_watch__teaser="no",
+                      class_watch__reply="9s")
+    with start_tls(tarryd) as client:
+        wire = Wire(client).shake()
+        wire.say("EHLO c.example\r\n")
+        wait_until(lambda: tarryd.metric("tarry_connections_held") == 1,
+                   "the reply to be held")
+    line = wait_line(tarryd)
+    assert line["reason"] == "gave_up" and line["tls_version"] == "TLSv1.3"
 
 
 def test_a_client_that_leaves_in_the_handshake(start_sink, ends_tls):
@@ -299,9 +323,11 @@ def test_implicit(start_sink, place, running):
     tarryd = own(place, running, sink.port, listen_smtp__tls="implicit",
                  class_new__greet="1s")
     context = trusting(tarryd)
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     with socket.create_connection(("127.0.0.1", tarryd.port),
                                   DEADLINE) as raw:
-        tls = context.wrap_socket(raw, server_hostname=NAME)
+        tls = context.wrap_socket(raw, server_hostname=NAME,
+                                  suppress_ragged_eofs=False)
         client = Client.__new__(Client)
         client.socket, client.rest = tls, b""
         assert client.line().startswith(b"220-")
@@ -375,12 +401,13 @@ def test_half_close_before_the_dots_reply(start_sink, ends_tls):
 
 
 def test_a_client_that_does_not_read(start_sink, ends_tls):
-    """30,000 commands before the first reply is read: none is lost."""
+    """Commands until every buffer on the way is full; then all the replies
+    are there."""
     tarryd = ends_tls(start_sink().port)
-    count = 30000
+    count = 80000
     client = Client.__new__(Client)
     client.rest, client.socket = b"", socket.socket()
-    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 131072)
     client.socket.settimeout(DEADLINE)
     client.socket.connect(("127.0.0.1", tarryd.port))
     with client:
@@ -388,15 +415,18 @@ def test_a_client_that_does_not_read(start_sink, ends_tls):
         assert client.ask("STARTTLS").startswith("220")
         wire = Wire(client).shake()
         for _ in range(count // 1000):
-            wire.tls.write(b"NOOP\r\n" * 1000)
+            wire.tls.write(b"EHLO c\r\n" * 1000)
         wire.tls.write(b"QUIT\r\n")
         data = wire.outgoing.read()
         sender = threading.Thread(target=client.send, args=(data,))
         sender.start()
-        for _ in range(count):
-            assert wire.line().startswith(b"250 ")
-        assert wire.line().startswith(b"221 ")
+        wait_until(lambda: tarryd.metric("tarry_buffers_used") > 0, "a full socket")
+        got = bytearray()
+        while part := wire.pull(wire.tls.read, 1 << 20):
+            got += part
         sender.join(DEADLINE)
+    assert got.count(b"\n250 ENHANCEDSTATUSCODES\r\n") == count
+    assert re.search(rb"\r\n221 [^\n]*\n\Z", got)
 
 
 @pytest.mark.parametrize("pieces", [1, 7, 1400])
