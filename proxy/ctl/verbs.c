@@ -7,6 +7,9 @@ const struct verb verbs[] = {
 	{"status", "", 0, 0,
 	 "how it is: sessions, MTA, sidecar, on one screen",
 	 verb_status},
+	{"sessions", "[COUNT]", 0, 1,
+	 "who is connected, COUNT at most (100): class, rule, how long held",
+	 verb_sessions},
 	{"doctor", "[SESSIONS]", 0, 1,
 	 "try the MTA as it is configured: reachable, sees the client, relays\n"
 	 "or not, TLS, certificate, room for SESSIONS at a time (20; 0: not\n"

@@ -30,6 +30,9 @@ const struct verb *verb_find(const char *name);
 /* show_status.c */
 verb_run_fn verb_status;
 
+/* show_sessions.c */
+verb_run_fn verb_sessions;
+
 /* show_doctor.c */
 verb_run_fn verb_doctor;
 

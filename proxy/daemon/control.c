@@ -33,6 +33,7 @@ on_notice_wake(uv_async_t *async)
 	struct control *c = async->data;
 
 	control_watch_reload(c);
+	control_watch_sessions(c);
 	if (c->state != CONTROL_RUNS &&
 	    atomic_load(&c->drained_count) >= c->workers_count)
 		uv_stop(&c->loop);
@@ -127,6 +128,7 @@ stop(struct control *c)
 		worker_free(c->workers[i]);
 	c->workers_count = 0; /* the tick runs once more */
 	mta_probe_stop(c->probe);
+	control_end_sessions(c);
 	doctor_stop(c->doctor); /* ends its request */
 	control_socket_stop(c->socket);
 	http_stop(c->http);

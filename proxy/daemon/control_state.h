@@ -63,6 +63,8 @@ struct control {
 	struct control_socket *socket;		/* or NULL */
 	struct doctor *doctor;			/* that is at work, or NULL */
 	struct control_request *doctor_request; /* who wanted it */
+	struct control_sessions *sessions;	/* asked for, or NULL */
+	_Atomic bool has_looked;		/* a worker, for those */
 	struct journal *journal;
 	struct metrics *metrics; /* of workers, then the main thread's own */
 	const struct metrics **threads;
@@ -117,6 +119,12 @@ __attribute__((warn_unused_result)) int control_open_socket(struct control *c);
 
 /* control_doctor.c: the verb `doctor`. */
 void control_doctor(void *ctx, struct control_request *r);
+
+/* control_sessions.c: the verb `sessions`; goes on when a worker has looked;
+ * breaks off, for the end, once no worker runs. */
+void control_say_sessions(void *ctx, struct control_request *r);
+void control_watch_sessions(struct control *c);
+void control_end_sessions(struct control *c);
 
 /* control_status.c: the verb `status`. */
 void control_say_status(void *ctx, struct control_request *r);

@@ -78,6 +78,7 @@ reload(void *ctx, struct control_request *r)
 
 static const struct control_verb verbs[] = {
     {"status", control_say_status},
+    {"sessions", control_say_sessions},
     {"doctor", control_doctor},
     {"reload", reload},
     {"drain", drain},

@@ -18,12 +18,14 @@
 #include "proxy/relay/shortage.h"
 #include "proxy/relay/worker_memory.h"
 #include "proxy/relay/worker_state.h"
+#include "proxy/relay/worker_view.h"
 
 #define WANT_MTA 1u
 #define WANT_RULES 2u
 #define WANT_DRAIN 4u
 #define WANT_CUT 8u
 #define WANT_STOP 16u
+#define WANT_VIEW 32u
 
 /* Seats planned again in one turn. */
 #define REPLAN_BATCH 256
@@ -319,6 +321,10 @@ open_mail(struct worker *w)
 	if ((m.wants & WANT_RULES) != 0)
 		take_rules(w, &m.rules);
 	release_some(w, &m);
+	if ((m.wants & WANT_VIEW) != 0) {
+		worker_view_fill(w, m.view);
+		tell(w, WORKER_LOOKED);
+	}
 	if ((m.wants & WANT_DRAIN) != 0)
 		drain(w);
 	if ((m.wants & WANT_CUT) != 0)
@@ -495,6 +501,15 @@ worker_set_rules(struct worker *w, const struct worker_rules *rules)
 	w->mailbox.rules = *rules;
 	uv_mutex_unlock(&w->mailbox_lock);
 	want(w, WANT_RULES);
+}
+
+void
+worker_look(struct worker *w, struct worker_view *view)
+{
+	uv_mutex_lock(&w->mailbox_lock);
+	w->mailbox.view = view;
+	uv_mutex_unlock(&w->mailbox_lock);
+	want(w, WANT_VIEW);
 }
 
 void

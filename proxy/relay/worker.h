@@ -28,8 +28,9 @@ struct worker;
 
 /* What a worker tells its owner; see worker_options.notice. */
 enum worker_notice {
-	WORKER_DRAINED,	   /* draining, and no session is left */
-	WORKER_RULES_TAKEN /* the rules of before are no longer read */
+	WORKER_DRAINED,	    /* draining, and no session is left */
+	WORKER_RULES_TAKEN, /* the rules of before are no longer read */
+	WORKER_LOOKED	    /* worker_look() is done */
 };
 
 typedef void worker_notice_fn(void *ctx, uint32_t worker,

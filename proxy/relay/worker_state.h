@@ -43,6 +43,7 @@ struct worker_mailbox {
 	char mta_name[SESSION_NAME_CAP];
 	size_t mta_name_len;
 	struct worker_rules rules;
+	struct worker_view *view; /* to be filled */
 	uint32_t releases_count;
 	struct {
 		uint32_t seat;

@@ -63,6 +63,30 @@ def test_status_on_one_screen(served):
     assert status["slots"]["limit"] == 80
 
 
+def test_sessions_of_all_workers(served):
+    tarryd = served(tarry__workers="3", class_new__greet="20s",
+                    class_new__client_sessions="none")
+    clients = [tarryd.connect(f"127.0.0.{i}") for i in range(1, 13)]
+    for client in clients:
+        assert client.line().startswith(b"220-")
+    rows = tarryd.ask("sessions")
+    assert {row["client"].split(":")[0] for row in rows} == \
+        {f"127.0.0.{i}" for i in range(1, 13)}
+    assert {(row["class"], row["rule"], row["phase"], row["held"],
+             row["mode"]) for row in rows} == \
+        {("new", "everyone", "greet", True, "enforce")}
+    assert len(tarryd.ask("sessions", "5")) == 5
+    shown = tarryd.ctl("sessions").stdout.splitlines()
+    assert shown[0].split() == ["id", "client", "class", "rule", "phase",
+                                "age", "held"]
+    assert len(shown) == 13 and shown[1].endswith(" now")
+    for client in clients:
+        client.close()
+    wait_until(lambda: tarryd.ask("sessions") == [], "none")
+    for word in ("0", "2001", "x", "-1"):
+        assert tarryd.ctl("--", "sessions", word).returncode == 1
+
+
 @pytest.mark.parametrize("opaque", [0, 1])
 def test_status_says_how_much_is_not_seen(opaque, made, proxy_for,
                                           control_path):
