@@ -10,8 +10,9 @@ static struct hello_seat *
 seat_of(struct conn *c)
 {
 	struct worker *w = worker_of(c);
+	uint32_t index = slab_index(&w->conns, c);
 
-	return &w->hellos[slab_index(&w->conns, c)];
+	return (void *)(w->hellos.base + w->hellos.seat_bytes * index);
 }
 
 void

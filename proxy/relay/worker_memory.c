@@ -77,10 +77,9 @@ take_slabs(struct worker *w)
 	/* As many as sessions: most are never touched. */
 	if (error == 0)
 		error = slab_init(&w->syns, SYN_RAW_CAP, p.seats);
-	/* As large as all sessions; untouched, it takes no memory. */
-	w->hellos = calloc(p.seats, sizeof(*w->hellos));
-	if (error == 0 && w->hellos == NULL)
-		error = -ENOMEM;
+	if (error == 0)
+		error =
+		    slab_init(&w->hellos, sizeof(struct hello_seat), p.seats);
 	return error;
 }
 
@@ -110,7 +109,7 @@ free_memory(struct worker *w)
 	slab_free(&w->buffers);
 	slab_free(&w->tls);
 	slab_free(&w->syns);
-	free(w->hellos);
+	slab_free(&w->hellos);
 	free(w);
 }
 

@@ -85,7 +85,7 @@ struct worker {
 	struct slab buffers;
 	struct slab tls;	   /* TLS sessions that end here */
 	struct slab syns;	   /* those that do not fit struct facts */
-	struct hello_seat *hellos; /* as many as conns, by their index */
+	struct slab hellos;	   /* one a seat of conns, at its index */
 	uint32_t buffers_for_legs; /* not for clients that talk early */
 	struct crowd crowd;	   /* who waits for the MTA */
 	struct crowd lingering;	   /* who was told 421 and has not gone */
