@@ -513,6 +513,32 @@ def test_certificates_are_read_again_under_load(start_sink, place, running):
     assert "reason=tls_failed" not in tarryd.log
 
 
+def test_the_mode_can_change_under_sessions(start_sink, place, running):
+    """terminate to pass and back; who is inside TLS stays there."""
+    tarryd = own(place, running, start_sink().port, **QUICK)
+    path = place / "tarry.ini"
+
+    def offered(mode, reloads):
+        path.write_text(re.sub(r"(?m)^mode = (pass|terminate)$",
+                               f"mode = {mode}", path.read_text()))
+        tarryd.send_signal(signal.SIGHUP)
+        wait_until(lambda: tarryd.log.count("and is in force") == reloads,
+                   "a reload")
+
+        def look():
+            with tarryd.connect() as client:
+                client.reply()
+                return "STARTTLS" in client.ask("EHLO c.example")
+        return look
+    with start_tls(tarryd) as inside:
+        wire = Wire(inside).shake()
+        look = offered("pass", 1)
+        wait_until(lambda: not look(), "STARTTLS to be gone")
+        assert wire.ask("EHLO c.example").startswith("250")
+        wait_until(offered("terminate", 2), "STARTTLS to be back")
+        assert wire.ask("QUIT").startswith("221")
+
+
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_sessions_are_resumed(start_sink, ends_tls, tmp_path, version):
     tarryd = ends_tls(start_sink().port)
