@@ -120,7 +120,8 @@ figures: deps-test
 # What is promised, tried with the real programs.
 matrix: deps-test
 	$(MAKE) -s all tests
-	@$(PYTHON) tests/lab/matrix.py --build $(BUILD) $(MATRIX)
+	@$(PYTHON) tests/lab/matrix.py --build $(BUILD) \
+	  $(if $(MATRIX),$(MATRIX),--write docs/MATRIX.md)
 demo: deps-test
 	@$(MAKE) -s all tests
 	@$(PYTHON) tests/lab/demo.py --build $(BUILD)

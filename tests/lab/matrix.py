@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Real clients through Tarry into real MTAs: is it only delay?
 
-    tests/lab/matrix.py [--build DIRECTORY] [--sample]
+    tests/lab/matrix.py [--build DIRECTORY] [--sample] [--write FILE]
 
 Sixteen clients send six mails each to four MTAs, directly and through Tarry
-in each shipped class. What is delivered, what bounces, and what the client is
-told must be the same. Prints a table, and what differs; the exit status is 1
-if anything does. What this machine cannot run is skipped by name and counted.
+in each shipped class; then those that speak TLS do it by STARTTLS, with TLS
+that passes and TLS that ends in Tarry. What is delivered, what bounces, and
+what the client is told must be the same. Prints tables, and what differs; the
+exit status is 1 if anything does. What this machine cannot run is skipped by
+name and counted.
 """
 import argparse
 import collections
@@ -26,13 +28,25 @@ import pytest  # noqa: E402
 from matrix_client import CLIENTS  # noqa: E402
 from matrix_mail import MAILS, differences  # noqa: E402
 from matrix_mta import SERVERS  # noqa: E402
-from matrix_run import (DIRECT, Matrix, Pair,  # noqa: E402
+from matrix_run import (DIRECT, TLS, Matrix, Pair,  # noqa: E402
                         shipped_classes, skip_where_no_matrix)
+
+# A class with delays behind the greeting, inside and outside of TLS.
+TLS_SHAPE = 1
+
+
+def tls_pairs(client, mta, ways=TLS[1:]):
+    return [Pair(client, mta, DIRECT, TLS[0]),
+            *(Pair(client, mta, shipped_classes()[TLS_SHAPE], tls)
+              for tls in ways)]
 
 
 def all_pairs():
-    return [Pair(client, mta, shape) for client in CLIENTS
-            for mta in SERVERS for shape in [DIRECT, *shipped_classes()]]
+    plain = [Pair(client, mta, shape) for client in CLIENTS
+             for mta in SERVERS for shape in [DIRECT, *shipped_classes()]]
+    return plain + [pair for client in CLIENTS if CLIENTS[client].speaks_tls
+                    for mta in SERVERS if not SERVERS[mta].no_tls
+                    for pair in tls_pairs(client, mta)]
 
 
 def sample_pairs():
@@ -48,7 +62,16 @@ def sample_pairs():
         if client == "nullmailer":  # sends one mail after the other
             shapes = (best, second)
         pairs += [Pair(client, mta, shape) for shape in (DIRECT, *shapes)]
+    # And with TLS, that of each MTA and of Tarry before each.
+    offers = [mta for mta in SERVERS if not SERVERS[mta].no_tls]
+    for number, client in enumerate(TLS_SAMPLE):
+        pairs += tls_pairs(client, offers[number % 3],
+                           TLS[1:2] if number < 3 else TLS[2:])
     return pairs
+
+
+TLS_SAMPLE = ("Exim", "sendmail", "Postfix", "OpenSMTPD", "smtplib",
+              "nodemailer")
 
 
 def expected_boxes(client, mails=MAILS):
@@ -61,6 +84,8 @@ def expected_boxes(client, mails=MAILS):
 
 def faults_of(run, direct):
     """In what a run is not as it should be, as texts."""
+    if run.pair.tls and not all(run.is_tls):
+        yield f"no TLS in {run.is_tls.count(False)} sessions"
     if run.pair.shape == DIRECT:
         missing = expected_boxes(run.pair.client) - set(run.outcome.boxes)
         if missing:
@@ -82,7 +107,7 @@ class Report:
         self.faults = {}
         self.skipped = {}
         for pair, run in self.runs.items():
-            direct = self.runs[Pair(pair.client, pair.mta, DIRECT)]
+            direct = self.runs[pair.directly()]
             if run.skipped or direct.skipped:
                 self.skipped[pair] = run.skipped or direct.skipped
             else:
@@ -95,19 +120,34 @@ class Report:
             return "skip"
         return "DIFF" if self.faults[pair] else "ok"
 
-    def table(self):
-        mtas = list(dict.fromkeys(pair.mta for pair in self.runs))
-        shapes = [shape for shape in [DIRECT, *shipped_classes()]
-                  if any(pair.shape == shape for pair in self.runs)]
-        width = {shape: max(len(shape), 4) for shape in shapes}
-        group = sum(width.values()) + len(shapes) - 1
+    def table(self, ways):
+        """ways: {(shape, tls): heading of the column}"""
+        runs = [pair for pair in self.runs if (pair.shape, pair.tls) in ways]
+        mtas = list(dict.fromkeys(pair.mta for pair in runs))
+        ways = {way: name for way, name in ways.items()
+                if any((pair.shape, pair.tls) == way for pair in runs)}
+        width = {way: max(len(name), 4) for way, name in ways.items()}
+        group = sum(width.values()) + len(ways) - 1
         yield " " * 12 + "".join(f" | {mta:{group}}" for mta in mtas)
         yield " " * 12 + "".join(" | " + " ".join(
-            f"{shape:{width[shape]}}" for shape in shapes) for _ in mtas)
-        for client in dict.fromkeys(pair.client for pair in self.runs):
+            f"{name:{width[way]}}" for way, name in ways.items())
+            for _ in mtas)
+        for client in dict.fromkeys(pair.client for pair in runs):
             yield f"{client:12}" + "".join(" | " + " ".join(
-                f"{self.cell(Pair(client, mta, shape)):{width[shape]}}"
-                for shape in shapes) for mta in mtas)
+                f"{self.cell(Pair(client, mta, *way)):{width[way]}}"
+                for way in ways) for mta in mtas)
+
+    def tables(self):
+        shape = shipped_classes()[TLS_SHAPE]
+        for title, ways in (
+                ("in plain text", {(shape, ""): shape for shape in
+                                   (DIRECT, *shipped_classes())}),
+                (f"with TLS, class {shape}", {
+                    (DIRECT, TLS[0]): DIRECT,
+                    **{(shape, tls): tls for tls in TLS[1:]}})):
+            if any((pair.shape, pair.tls) in ways for pair in self.runs):
+                yield f"{title}:"
+                yield from self.table(ways)
 
     def waits(self):
         """How long each class made its sessions wait for the greeting."""
@@ -133,7 +173,7 @@ class Report:
                 f"{seconds:.0f} s")
 
     def print(self, seconds, out=print):
-        for line in self.table():
+        for line in self.tables():
             out(line)
         for line in self.waits():
             out(line)
@@ -144,9 +184,28 @@ class Report:
             if CLIENTS[name].garbles:
                 out(f"note {name}: of its bounces only recipients and codes "
                     "are compared")
+        for name, server in SERVERS.items():
+            if server.no_tls and any(pair.tls for pair in self.runs):
+                out(f"note {name}: not tried with TLS: {server.no_tls}")
         for pair, why in self.skipped.items():
             out(f"skip {pair}: {why}")
         out(self.summary(seconds))
+
+
+PAGE = """\
+# Real clients through Tarry into real MTAs
+
+Written by `make matrix`. Each client sends six mails to each MTA (two
+recipients, an unknown one, a mixed pair, a megabyte, odd text, the null
+sender) without Tarry and through it. `ok`: the mailboxes, the bounces, the
+exit statuses and the queue left behind are the same, no mail is there twice,
+and so are the replies, as far as they can be read on the wire: with TLS that
+is the greeting. `skip`, and DIFF with what differs, are explained below.
+
+```
+%s
+```
+"""
 
 
 def run_matrix(where, pairs, jobs):
@@ -165,9 +224,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--build", help="where the programs are")
     parser.add_argument("--sample", action="store_true",
-                        help="a fixed part of it: 32 pairs")
+                        help="a fixed part of it: 38 pairs")
     parser.add_argument("--jobs", type=int, default=80,
                         help="how many runs go on at once")
+    parser.add_argument("--tls", action="store_true",
+                        help="only what has TLS in it")
+    parser.add_argument("--write", help="write the tables there too")
     for name, all_of in (("client", CLIENTS), ("mta", SERVERS),
                          ("class", [DIRECT, *shipped_classes()])):
         parser.add_argument(f"--{name}", action="append", choices=all_of,
@@ -178,6 +240,7 @@ def main():
     pairs = [pair for pair in
              (sample_pairs() if words.sample else all_pairs())
              if pair.client in (words.client or CLIENTS)
+             and (pair.tls or not words.tls)
              and pair.mta in (words.mta or SERVERS)
              and pair.shape in (*(getattr(words, "class") or
                                   shipped_classes()), DIRECT)]
@@ -196,6 +259,10 @@ def main():
         else:
             shutil.rmtree(where)
     report.print(seconds)
+    if words.write:
+        lines = []
+        report.print(seconds, lines.append)
+        pathlib.Path(words.write).write_text(PAGE % "\n".join(lines))
     return 1 if any(report.faults.values()) else 0
 
 

@@ -25,10 +25,12 @@ class Client:
     awaits_quit = True
     cannot = ()  # mails that it has no way to send
     garbles = False  # its bounces do not say what the reply was
+    speaks_tls = True  # by STARTTLS, without asking who signed
 
-    def __init__(self, where, space, target, patience_s=0):
+    def __init__(self, where, space, target, patience_s=0, tls=False):
         where.mkdir(parents=True)
         self.where, self.space, self.target = where, space, target
+        self.tls = tls
         self.patience_s = patience_s
         self.root = self.syslog = None
         if self.program and shutil.which(self.program) is None:
@@ -115,7 +117,7 @@ class Swaks(CrlfClient):
     def words(self, mail, sender, to, path):
         words = ["swaks", "--server", self.target, "--port", PORT, "--from",
                  sender or "<>", "--to", ",".join(to), "--helo", HELO,
-                 "--data", f"@{path}"]
+                 "--data", f"@{path}", *(["--tls"] if self.tls else [])]
         return words + ["--timeout", self.patience_s] \
             if self.patience_s else words
 
@@ -124,17 +126,21 @@ class Curl(CrlfClient):
     program = "curl"
 
     def words(self, mail, sender, to, path):
-        return ["curl", "-sS", "--mail-from", sender or "<>",
+        return ["curl", "-sS",
+                *(["--ssl-reqd", "--insecure"] if self.tls else []),
+                "--mail-from", sender or "<>",
                 *(word for one in to for word in ("--mail-rcpt", one)),
                 "--mail-rcpt-allowfails", "--upload-file", path,
                 f"smtp://{self.target}:{PORT}/{HELO}"]
 
 
 SMTPLIB = """
-import smtplib, sys
-host, port, patience, helo, sender, *to = sys.argv[1:]
+import smtplib, ssl, sys
+host, port, patience, tls, helo, sender, *to = sys.argv[1:]
 limit = {"timeout": float(patience)} if patience != "0" else {}
 with smtplib.SMTP(host, int(port), helo, **limit) as client:
+    if tls == "True":
+        client.starttls(context=ssl._create_unverified_context())
     refused = client.sendmail(sender, to, sys.stdin.buffer.read())
 print(refused)
 sys.exit(2 if refused else 0)
@@ -146,15 +152,17 @@ class Smtplib(CrlfClient):
 
     def words(self, mail, sender, to, path):
         return [self.program, "-c", SMTPLIB, self.target, PORT,
-                self.patience_s, HELO, sender, *to]
+                self.patience_s, self.tls, HELO, sender, *to]
 
 
 NET_SMTP = """
 use strict; use Net::SMTP;
-my ($host, $port, $patience, $helo, $sender, @to) = @ARGV;
+my ($host, $port, $patience, $tls, $helo, $sender, @to) = @ARGV;
 my $smtp = Net::SMTP->new($host, Port => $port, Hello => $helo,
     $patience ? (Timeout => $patience) : ()) or die "no greeting: $@\\n";
-local $/; my $mail = <STDIN>;
+$tls eq "False" or $smtp->starttls(SSL_verify_mode => 0)
+    or die $smtp->message;
+my $mail = do { local $/; <STDIN> };
 $smtp->mail($sender) or die $smtp->message;
 my @good = $smtp->to(@to, { SkipBad => 1 }) or die $smtp->message;
 $smtp->data($mail) or die $smtp->message;
@@ -169,18 +177,20 @@ class NetSmtp(Client):
 
     def words(self, mail, sender, to, path):
         return ["perl", "-e", NET_SMTP, self.target, PORT, self.patience_s,
-                HELO, sender, *to]
+                self.tls, HELO, sender, *to]
 
 
 NODEMAILER = """
-const [host, port, patience, name, from, ...to] = process.argv.slice(1);
+const [host, port, patience, tls, name, from, ...to] = process.argv.slice(1);
 const limits = patience === "0" ? {} : {
 	connectionTimeout: patience * 1000,
 	greetingTimeout: patience * 1000,
 	socketTimeout: patience * 1000,
 };
 const transport = require("nodemailer").createTransport(
-	{ host, port, name, ignoreTLS: true, ...limits });
+	{ host, port, name, ...limits, ...(tls === "True" ?
+		{ requireTLS: true, tls: { rejectUnauthorized: false } } :
+		{ ignoreTLS: true }) });
 const raw = require("fs").readFileSync(0);
 transport.sendMail({ envelope: { from, to }, raw }, (error, info) => {
 	console.log(error || info);
@@ -199,17 +209,22 @@ class Nodemailer(CrlfClient):
 
     def words(self, mail, sender, to, path):
         return [shutil.which("node"), "-e", NODEMAILER, self.target, PORT,
-                self.patience_s, HELO, sender, *to]
+                self.patience_s, self.tls, HELO, sender, *to]
 
 
 PHPMAILER = """
 require "/usr/share/php/libphp-phpmailer/autoload.php";
-[, $host, $port, $patience, $helo, $subject, $sender] = $argv;
+[, $host, $port, $patience, $tls, $helo, $subject, $sender] = $argv;
 $mail = new PHPMailer\\PHPMailer\\PHPMailer(true);
 $mail->isSMTP();
 $mail->Host = $host;
 $mail->Port = (int)$port;
 $mail->SMTPAutoTLS = false;
+if ($tls == "True") {
+	$mail->SMTPSecure = "tls";
+	$mail->SMTPOptions = ["ssl" => ["verify_peer" => false,
+	    "verify_peer_name" => false, "allow_self_signed" => true]];
+}
 $mail->Helo = $mail->Hostname = $helo;
 if ($patience) {
 	$mail->Timeout = (int)$patience;
@@ -221,7 +236,7 @@ $mail->MessageDate = "Sun, 22 Nov 2026 10:00:00 +0000";
 $mail->MessageID = "<$subject@b.example>";
 $mail->setFrom("a@b.example", "", false);
 $mail->Sender = $sender;
-foreach (array_slice($argv, 7) as $one)
+foreach (array_slice($argv, 8) as $one)
 	$mail->addAddress($one);
 $mail->Subject = $subject;
 $mail->Body = stream_get_contents(STDIN);
@@ -245,7 +260,8 @@ class Phpmailer(Client):
     def words(self, mail, sender, to, path):
         return ["/usr/bin/php8.2", "-d", "extension=ctype", "-d",
                 "display_startup_errors=0", "-r", PHPMAILER,
-                "--", self.target, PORT, self.patience_s, HELO, mail.name,
+                "--", self.target, PORT, self.patience_s, self.tls, HELO,
+                mail.name,
                 sender or "a@b.example", *to]
 
 
@@ -254,8 +270,9 @@ class Msmtp(Client):
 
     def words(self, mail, sender, to, path):
         words = ["/usr/bin/msmtp", f"--host={self.target}", f"--port={PORT}",
-                 f"--from={sender}", f"--domain={HELO}", "--tls=off",
-                 "--auth=off"]
+                 f"--from={sender}", f"--domain={HELO}", "--auth=off",
+                 *(["--tls=on", "--tls-certcheck=off"] if self.tls else
+                   ["--tls=off"])]
         if self.patience_s:
             words.append(f"--timeout={self.patience_s}")
         return [*words, "--", *to]
@@ -267,7 +284,8 @@ class Ssmtp(Client):
     def configure(self):
         self.write("etc/ssmtp/ssmtp.conf",
                    f"mailhub={self.target}:{PORT}\nhostname={HELO}\n"
-                   "FromLineOverride=YES\nroot=a@b.example\n")
+                   "FromLineOverride=YES\nroot=a@b.example\n" +
+                   ("UseTLS=YES\nUseSTARTTLS=YES\n" if self.tls else ""))
 
     def words(self, mail, sender, to, path):
         return ["/usr/sbin/ssmtp", "-f", sender or "<>", *to]
@@ -275,10 +293,11 @@ class Ssmtp(Client):
 
 class Esmtp(Client):
     unpacked = "esmtp"
+    speaks_tls = False  # not with a certificate that nobody signed
 
     def configure(self):
         self.write("etc/esmtprc", f"hostname = {self.target}:{PORT}\n"
-                   "starttls = disabled\n")
+                   f"starttls = {'required' if self.tls else 'disabled'}\n")
 
     def words(self, mail, sender, to, path):
         return ["/usr/bin/esmtp", "-C", "/etc/esmtprc", "-f", sender, *to]
@@ -296,6 +315,8 @@ class Snail(Client):
                 "smtp-auth=none", f"hostname={HELO}", "sendwait",
                 "ttycharset=utf-8", "sendcharsets=utf-8", "mime-encoding=8b",
                 "nosave", "stealthmua"]
+        if self.tls:
+            sets += ["smtp-use-starttls", "tls-verify=ignore"]
         if self.patience_s:
             sets.append(f"socket-connect-timeout={self.patience_s}")
         return ["/usr/bin/s-nail", "-:/", "-#", "-s", mail.name, "-r",
@@ -323,7 +344,8 @@ class Dma(QueueClient):
 
     def configure(self):
         self.write("etc/dma/dma.conf", f"SMARTHOST {self.target}\n"
-                   f"PORT {PORT}\nMAILNAME {HELO}\n")
+                   f"PORT {PORT}\nMAILNAME {HELO}\n" +
+                   ("SECURETRANSFER\nSTARTTLS\n" if self.tls else ""))
         self.owned(self.queue, 0, 8, 0o2775)
 
     def words(self, mail, sender, to, path):
@@ -344,7 +366,8 @@ class Nullmailer(QueueClient):
         os.chown(trigger, 8, 8)
         self.write("etc/mailname", HELO + "\n")
         self.write("etc/nullmailer/remotes",
-                   f"{self.target} smtp --port={PORT}\n")
+                   f"{self.target} smtp --port={PORT}" +
+                   (" --starttls --insecure\n" if self.tls else "\n"))
         self.daemon = None
 
     def start(self):

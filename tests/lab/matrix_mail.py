@@ -105,6 +105,15 @@ def replies(said, awaits_quit=True):
     return tuple(found)
 
 
+def before_tls(said):
+    """Of a session that becomes TLS only the greeting can be compared: whose
+    TLS it is shows in what is offered and how STARTTLS is answered."""
+    plain, is_tls, _ = said.partition(b"\r\n\x16\x03")
+    if not is_tls:
+        return said
+    return re.match(rb"(?:\d{3}-[^\n]*\n)*[^\n]*\n?", plain)[0]
+
+
 # Lines that the MTA of the recipient adds above the message.
 ADDED = re.compile(
     rb"(?:Received|Return-Path|Delivered-To|X-Original-To|Envelope-To|"

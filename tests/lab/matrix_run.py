@@ -8,6 +8,7 @@ import concurrent.futures
 import dataclasses
 import os
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -17,14 +18,16 @@ import pytest
 from lab import (BUILD, Program, parse_logfmt, skip_where_impossible,
                  wait_until)
 from matrix_client import CLIENTS
-from matrix_mail import (MAILS, Outcome, bounce_codes, bounce_text, mail_text,
-                         replies)
-from matrix_mta import SERVERS
+from matrix_mail import (MAILS, Outcome, before_tls, bounce_codes,
+                         bounce_text, mail_text, replies)
+from matrix_mta import SERVERS, make_certificate
 from matrix_street import (PORT, Host, Street, inside, read_sessions)
 
 from conftest import shipped_config
 
 DIRECT = "direct"
+# Whose TLS it is: the MTA's, without Tarry and through it, or Tarry's.
+TLS = ("its own", "pass", "terminate")
 # What is not on the machine, or not to be had: skipped by name.
 CANNOT = (FileNotFoundError, pytest.skip.Exception)
 QUEUE_SECONDS = 1200  # a queue that is not empty then is left as it is
@@ -44,9 +47,10 @@ def shipped_classes():
     return re.findall(r"(?m)^\[class (\S+)\]", shipped_config())
 
 
-def config_for(class_name, mta_address, has_proxy, listen):
+def config_for(class_name, mta_address, has_proxy, listen, **tls):
     """The shipped file with one rule, that puts everybody in a class."""
     text = shipped_config(
+        **tls, control__socket="",
         tarry__mode="enforce", tarry__max_sessions="4000",
         listen_smtp__address=f"{listen}:{PORT}",
         mta__address=f"{mta_address}:{PORT}", mta__max_connections=SLOTS,
@@ -63,9 +67,14 @@ class Pair:
     client: str
     mta: str
     shape: str  # DIRECT or the name of a class
+    tls: str = ""  # TLS[0] directly, one of TLS[1:] through Tarry, or none
 
     def __str__(self):
-        return f"{self.client} to {self.mta}, {self.shape}"
+        return f"{self.client} to {self.mta}, {self.shape}" + \
+            (f", TLS {self.tls}" if self.tls else "")
+
+    def directly(self):
+        return Pair(self.client, self.mta, DIRECT, TLS[0] if self.tls else "")
 
 
 @dataclasses.dataclass
@@ -80,6 +89,7 @@ class Run:
     seconds: float = 0
     outcome: Outcome = None
     held: list = None  # Tarry's lines about its sessions
+    is_tls: list = None  # of each session, whether there was a handshake
 
 
 class Matrix:
@@ -95,8 +105,9 @@ class Matrix:
         self.ready = threading.Lock()
 
     def address(self, pair):
+        ways = ("", *TLS)
         return f"10.77.{self.names.index(pair.mta) + 1}." \
-            f"{10 + self.shapes.index(pair.shape)}"
+            f"{10 + 20 * ways.index(pair.tls) + self.shapes.index(pair.shape)}"
 
     def known(self, name):
         """The local parts that a server is to have mailboxes for."""
@@ -110,25 +121,34 @@ class Matrix:
 
     def start_server(self, name):
         direct = self.address(Pair("", name, DIRECT))
-        behind = direct.rsplit(".", 1)[0] + ".9"
-        for address in [direct, behind]:
+        net = direct.rsplit(".", 1)[0]
+        addresses = [direct, f"{net}.9",
+                     self.address(Pair("", name, DIRECT, TLS[0])),
+                     f"{net}.8"]
+        for address in addresses:
             self.street.add_address(address)
         self.servers[name] = server = SERVERS[name](
-            self.where / f"mx-{name}", self.street.mx, direct, behind,
+            self.where / f"mx-{name}", self.street.mx, addresses,
             list(self.known(name)))
         server.start()
 
-    def start_tarryd(self, name, shape):
-        listen = self.address(Pair("", name, shape))
+    def start_tarryd(self, name, shape, tls):
+        listen = self.address(Pair("", name, shape, tls))
         self.street.add_address(listen)
         server = self.servers[name]
-        path = self.where / f"tarry-{name}-{shape}.ini"
-        path.write_text(config_for(shape, server.behind, server.has_proxy,
-                                   listen))
+        path = self.where / f"tarry-{name}-{shape}{tls}.ini"
+        keys = {}
+        if tls == "terminate":  # towards the MTA there is none then
+            keys = {"tls__mode": tls, "tls__certificate": make_certificate(
+                path.with_suffix(".pem"))}
+            shutil.chown(keys["tls__certificate"], "nobody")
+        path.write_text(config_for(
+            shape, server.tls_behind if tls == "pass" else server.behind,
+            server.has_proxy, listen, **keys))
         tarryd = Program(path.with_suffix(".log"), [
             *inside(self.street.mx), BUILD / "tarryd", "-c", path, "-u",
             "nobody"])
-        self.tarryds[name, shape] = tarryd
+        self.tarryds[name, shape, tls] = tarryd
 
     def start(self):
         for name in self.names:
@@ -138,11 +158,11 @@ class Matrix:
                 for run in self.runs:
                     if run.pair.mta == name:
                         run.skipped = str(missing)
-        for name, shape in dict.fromkeys((run.pair.mta, run.pair.shape)
-                                         for run in self.runs
-                                         if not run.skipped):
+        for name, shape, tls in dict.fromkeys(
+                (run.pair.mta, run.pair.shape, run.pair.tls)
+                for run in self.runs if not run.skipped):
             if shape != DIRECT:
-                self.start_tarryd(name, shape)
+                self.start_tarryd(name, shape, tls)
         for tarryd in self.tarryds.values():
             tarryd.wait_log("passed the test session")
         self.street.start_capture()
@@ -167,7 +187,8 @@ class Matrix:
         try:
             client = CLIENTS[run.pair.client](
                 self.where / f"c{run.number:03d}", host,
-                self.address(run.pair), self.patience_s)
+                self.address(run.pair), self.patience_s,
+                run.pair.tls != "")
             client.start()
             self.send_all(client, run)
             self.wait_done(client, host, run)
@@ -219,7 +240,8 @@ class Matrix:
         for run in self.runs:
             if not run.skipped:
                 self.judge(run, said, boxes[run.pair.mta],
-                           lines.get((run.pair.mta, run.pair.shape)))
+                           lines.get((run.pair.mta, run.pair.shape,
+                                      run.pair.tls)))
 
     def judge(self, run, said, boxes, lines):
         kind = CLIENTS[run.pair.client]
@@ -232,8 +254,11 @@ class Matrix:
                 mine[name[:-len(mark)]] = sorted(map(text, mails))
         run.outcome = Outcome(
             mine, run.exits, run.left,
-            [None if one is None else replies(one, kind.awaits_quit)
+            [None if one is None else
+             replies(before_tls(one), kind.awaits_quit)
              for one in said[run.host]], kind.reuses)
+        run.is_tls = [b"\r\n\x16\x03" in one for one in said[run.host]
+                      if one is not None]
         if lines is not None:
             run.held = [line for line in lines
                         if line["client"].split(":")[0].strip("[]") ==

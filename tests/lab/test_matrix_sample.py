@@ -1,4 +1,4 @@
-"""A fixed part of the matrix: 32 pairs with all clients, MTAs and classes.
+"""A fixed part of the matrix: 38 pairs with all clients, MTAs and classes.
 
 The whole of it is `make matrix`. That the comparison finds what it must is
 shown on outcomes that were tampered with.
@@ -9,9 +9,9 @@ import pytest
 
 from matrix import faults_of, run_matrix, sample_pairs
 from matrix_client import CLIENTS
-from matrix_mail import Outcome, mail_text, replies, same
+from matrix_mail import Outcome, before_tls, mail_text, replies, same
 from matrix_mta import SERVERS
-from matrix_run import (DIRECT, Pair, Run, shipped_classes,
+from matrix_run import (DIRECT, TLS, Pair, Run, shipped_classes,
                         skip_where_no_matrix)
 
 GREETING = b"220 mta.example ESMTP\r\n"
@@ -117,6 +117,21 @@ def test_what_was_not_slowed_shows_nothing():
         assert list(faults_of(slowed, direct)) != []
 
 
+def test_plain_text_where_tls_should_be_shows_nothing():
+    run = Run(1, Pair("swaks", "Postfix", DIRECT, TLS[0]))
+    run.outcome = outcome(False)
+    run.is_tls = [True, False]
+    assert list(faults_of(run, run))[0] == "no TLS in 1 sessions"
+
+
+def test_of_tls_only_the_greeting_is_compared():
+    said = GREETING + EHLO + b"220 go\r\n"
+    assert before_tls(said) == said
+    assert before_tls(said + b"\x16\x03\x03...") == GREETING
+    assert before_tls(b"220-x\r\n" + said + b"\x16\x03\x03...") == \
+        b"220-x\r\n" + GREETING
+
+
 def test_a_client_that_delivers_nothing_is_no_yardstick():
     direct = Run(1, Pair("swaks", "Postfix", DIRECT))
     direct.outcome = outcome(False)
@@ -142,12 +157,16 @@ def test_only_ids_dates_and_addresses_are_made_the_same():
 def test_the_sample_has_all_in_it():
     pairs = sample_pairs()
     slowed = [pair for pair in pairs if pair.shape != DIRECT]
-    assert len(slowed) == len(set(slowed)) == 32
+    with_tls = [pair for pair in slowed if pair.tls]
+    assert {(pair.mta, pair.tls) for pair in with_tls} == \
+        {(mta, tls) for mta, server in SERVERS.items() for tls in TLS[1:]
+         if not server.no_tls}
+    assert len(with_tls) == 6 and len(set(slowed)) == len(slowed) == 38
     assert {pair.client for pair in slowed} == set(CLIENTS)
     assert {(pair.mta, pair.shape) for pair in slowed} == \
         {(mta, shape) for mta in SERVERS for shape in shipped_classes()}
     for pair in slowed:
-        assert Pair(pair.client, pair.mta, DIRECT) in pairs
+        assert pair.directly() in pairs
 
 
 def test_sample(tmp_path):

@@ -68,7 +68,8 @@ class EximCaller(Sender, Exim):
                  f"  require verify = sender/callout={PATIENCE_S}s\n  accept",
                  "  driver = manualroute\n  transport = all\n"
                  f"  route_list = * {self.target}\n  self = send",
-                 "  driver = smtp\n  hosts_avoid_tls = *")
+                 "  driver = smtp\n  hosts_avoid_tls = *",
+                 "tls_advertise_hosts =")
 
 
 class PostfixCaller(Sender, Postfix):
