@@ -65,7 +65,8 @@ queue_note(struct step *st, const struct session_note *note)
 bool
 queue_has_no_notes(const struct step *st)
 {
-	return st->o->notes_count >= SESSION_NOTES_CAP - 1;
+	return st->o->notes_count >= SESSION_NOTES_CAP - 1 ||
+	       st->o->messages_count >= SESSION_MESSAGES_CAP;
 }
 
 void

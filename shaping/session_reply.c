@@ -114,7 +114,7 @@ note_would(struct step *st, const struct pending *e, uint16_t code)
 		return;
 	if (st->leg->count == st->leg->answered + 1u)
 		would += plan_due_ms(st, e, code) - st->now;
-	if (e->verb == SMTP_DOT || (e->marks & MARK_LAST) != 0)
+	if (outcome_is_message(e))
 		would += upload_would_ms(st);
 	s->counts.would_ms = step_earlier(would, s->plan.session_cap_ms);
 }
@@ -147,9 +147,6 @@ count_reply(struct step *st, const struct pending *e, uint16_t code)
 
 	if (!ok)
 		s->counts.errors++;
-	if (e->verb == SMTP_RCPT && !ok &&
-	    smtp_reply_is_unknown_user(&leg->reply))
-		s->counts.unknown_users++;
 	if (e->verb == SMTP_RCPT && ok) {
 		s->counts.recipients++;
 		leg->rcpts++;
@@ -158,10 +155,11 @@ count_reply(struct step *st, const struct pending *e, uint16_t code)
 		s->counts.recipients_refused++;
 	if (e->verb == SMTP_MAIL)
 		leg->rcpts = 0;
-	if (e->verb == SMTP_DOT || (e->marks & MARK_LAST) != 0) {
+	if (outcome_is_message(e)) {
 		s->counts.messages += ok;
 		s->counts.messages_refused += !ok;
 	}
+	outcome_reply(st, e, code);
 	if (st->site->counts_matter && e->verb != SMTP_GREETING)
 		st->o->want_plan = true;
 }
@@ -237,15 +235,14 @@ unasked(struct step *st, uint16_t code)
 static bool
 is_prdr_part(struct leg *leg, const struct pending *e, uint16_t code)
 {
-	bool is_end = e->verb == SMTP_DOT || (e->marks & MARK_LAST) != 0;
-
 	if (leg->prdr_left > 0) {
 		leg->prdr_left--;
 		return leg->prdr_left > 0;
 	}
-	if (!is_end || code != PRDR_FOLLOWS)
+	if (!outcome_is_message(e) || code != PRDR_FOLLOWS)
 		return false;
 	leg->prdr_left = leg->rcpts + 1;
+	leg->is_prdr = true;
 	return true;
 }
 
@@ -261,6 +258,7 @@ reply_done(struct step *st, uint16_t code)
 	if (e == NULL)
 		return unasked(st, code);
 	if (is_prdr_part(leg, e, code)) {
+		outcome_part(st, code);
 		reply_hurry(st);
 		return PHASE_COUNT; /* goes with the next pump */
 	}
@@ -508,6 +506,8 @@ take_reply(struct step *st, size_t *used)
 	if (leg->is_gathered)
 		return PHASE_COUNT;
 	what = smtp_reply_read(&leg->reply, bytes, st->ev->len - *used, &n);
+	st->reply = bytes;
+	st->reply_len = n;
 	leg->partial += (uint32_t)n + tls_growth(st->o);
 	*used += n;
 	if (what == SMTP_REPLY_LOST)

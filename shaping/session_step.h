@@ -10,6 +10,7 @@
  *   session_tls.c     TLS that ends here, and the keyword STARTTLS
  *   session_queue.c   commands that wait for their reply
  *   session_reply.c   replies: when each is due, and letting them go
+ *   session_outcome.c what the replies say of the mail
  *   session_upload.c  payload at the plan's rate
  */
 #ifndef SHAPING_SESSION_STEP_H
@@ -24,6 +25,10 @@ struct step {
 	const struct event *ev;
 	struct orders *o;
 	uint32_t now; /* ms since opened_ms */
+	/* The reply that was just read to its end, as far as it is among the
+	 * event's bytes. */
+	const uint8_t *reply;
+	size_t reply_len;
 };
 
 /* Handlers return the next phase; only session_step() assigns it. */
@@ -321,6 +326,22 @@ uint32_t reply_held(struct leg *leg);
 #define MARK_REFUSAL 32 /* 4xx or 5xx: waits, and goes in one piece */
 #define MARK_QUIT 16	/* the answer to QUIT */
 #define MARK_AS_IS 64	/* an answer to EHLO that is not changed */
+
+/* session_outcome.c */
+
+/* Counts the class of the answer to `e`, and notes what became of a message.
+ */
+void outcome_reply(struct step *st, const struct pending *e, uint16_t code);
+
+/* The same for a reply between 353 and the last. */
+void outcome_part(struct step *st, uint16_t code);
+
+/* True if the answer decides about a message. */
+static inline bool
+outcome_is_message(const struct pending *e)
+{
+	return e->verb == SMTP_DOT || (e->marks & MARK_LAST) != 0;
+}
 
 /* session.c */
 

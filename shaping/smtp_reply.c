@@ -92,16 +92,6 @@ smtp_reply_read(struct smtp_reply *r, const uint8_t *bytes, size_t len,
 	return SMTP_REPLY_MORE;
 }
 
-bool
-smtp_reply_is_unknown_user(const struct smtp_reply *r)
-{
-	bool has_status = r->head[0] == '5' && r->head[1] == '.';
-
-	if (has_status)
-		return r->head[2] == '1' && r->head[3] == '.';
-	return r->code == 550 || r->code == 551 || r->code == 553;
-}
-
 void
 smtp_reply_next(struct smtp_reply *r)
 {

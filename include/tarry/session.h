@@ -21,6 +21,7 @@
 
 #include "tarry/addr.h"
 #include "tarry/client_hello.h"
+#include "tarry/outcome.h"
 #include "tarry/plan.h"
 #include "tarry/smtp.h"
 
@@ -62,7 +63,7 @@ enum client_address {
 #define SESSION_HELD_CAP 8192
 /* Commands sent to the MTA and not yet answered towards the client: so many
  * in the leg itself, and in the ring that the shell lends it. */
-#define SESSION_REPLIES_FEW 6
+#define SESSION_REPLIES_FEW 5
 #define SESSION_REPLIES_CAP 64
 #define SESSION_SAY_CAP 900
 #define SESSION_NAME_CAP 255
@@ -117,11 +118,11 @@ struct session_counts {
 	uint32_t messages_refused;
 	uint32_t recipients;
 	uint32_t recipients_refused;
-	uint32_t unknown_users; /* refused, because there is no such user */
-	uint32_t errors;	/* 4xx and 5xx replies of any kind */
-	uint32_t caps_ms;	/* waited for a place under the class's caps */
+	uint32_t errors;   /* 4xx and 5xx replies of any kind */
+	uint32_t caps_ms;  /* waited for a place under the class's caps */
 	uint32_t would_ms; /* delay that a plan in shadow would have added */
-	uint8_t dials;	   /* one a second of the greet budget at most */
+	uint16_t outcomes[OUTCOME_COUNT]; /* 65535: or more */
+	uint8_t dials;	       /* one a second of the greet budget at most */
 	uint8_t proxy_headers; /* said to the MTA */
 	bool own_greeting : 1; /* our 220 ended a teaser */
 	bool own_421 : 1;
@@ -227,6 +228,7 @@ struct leg {
 	bool is_in_ring;
 	bool is_begun;	  /* MAIL or AUTH was said: too late for our TLS */
 	bool is_gathered; /* a reply to EHLO waits, unused, to be whole */
+	bool is_prdr; /* this message's recipients had replies of their own */
 	struct pending few[SESSION_REPLIES_FEW];
 	/* Lent by the shell on orders.want_ring: SESSION_REPLIES_CAP entries,
 	 * or NULL. Set, and on orders.give_ring taken back and set to NULL,
@@ -285,6 +287,20 @@ struct session_note {
 };
 #define SESSION_NOTES_CAP 16
 
+/*
+ * The MTA's reply to a message, for whoever has to know it later: by its
+ * queue id, if there is one and the reply came in one piece.
+ */
+struct session_message {
+	uint32_t at_ms;	     /* since the session was opened */
+	uint32_t number;     /* the session's first message is 1 */
+	uint32_t recipients; /* that it was accepted for; 0: refused */
+	uint16_t code;
+	uint8_t outcome; /* enum outcome */
+	char queue_id[OUTCOME_QUEUE_ID_CAP + 1];
+};
+#define SESSION_MESSAGES_CAP 4
+
 /* A change to the MTA's bytes of a BYTES event, by their offset as shown. */
 struct session_edit {
 	uint32_t at;
@@ -334,9 +350,11 @@ struct orders {
 	enum session_reason end; /* close everything, free the seat */
 	/* What was observed, for the journal; never the content. */
 	uint8_t notes_count;
+	uint8_t messages_count;
 	char say[SIDE_COUNT][SESSION_SAY_CAP];
 	struct session_edit edits[SESSION_EDITS_CAP];
 	struct session_note notes[SESSION_NOTES_CAP];
+	struct session_message messages[SESSION_MESSAGES_CAP];
 };
 
 /*

@@ -32,7 +32,7 @@ enum smtp_arms smtp_verb_arms(enum smtp_verb verb);
 enum smtp_delay smtp_verb_delay(enum smtp_verb verb);
 
 /* Of a command line this much is looked at; the rest is counted. */
-#define SMTP_LINE_KEPT 64
+#define SMTP_LINE_KEPT 40
 /* A longer command line is not SMTP: the observer is lost. */
 #define SMTP_LINE_MAX 12288
 
@@ -135,12 +135,6 @@ enum smtp_reply_event {
 enum smtp_reply_event smtp_reply_read(struct smtp_reply *r,
 				      const uint8_t *bytes, size_t len,
 				      size_t *used);
-
-/*
- * True if a whole refusal of a RCPT says that there is no such user: an
- * enhanced status 5.1.x (RFC 3463 3.2), or 550, 551, 553 without any.
- */
-bool smtp_reply_is_unknown_user(const struct smtp_reply *r);
 
 /* Makes ready for the next reply. */
 void smtp_reply_next(struct smtp_reply *r);

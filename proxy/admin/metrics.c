@@ -199,6 +199,12 @@ count_tls(struct metrics *m, const struct session_report *r)
 		    r->session->reason == REASON_TLS_FAILED);
 }
 
+static const enum metric outcome_metrics[OUTCOME_COUNT] = {
+#define OUTCOME(id, name, help) METRIC_OUTCOME_##id,
+#include "tarry/outcome.def"
+#undef OUTCOME
+};
+
 void
 metrics_session(struct metrics *m, const struct session_report *r)
 {
@@ -234,6 +240,8 @@ metrics_session(struct metrics *m, const struct session_report *r)
 	metrics_add(m, METRIC_MESSAGES_REFUSED, c->messages_refused);
 	metrics_add(m, METRIC_RECIPIENTS_ACCEPTED, c->recipients);
 	metrics_add(m, METRIC_RECIPIENTS_REFUSED, c->recipients_refused);
+	for (unsigned i = 0; i < OUTCOME_COUNT; i++)
+		metrics_add(m, outcome_metrics[i], c->outcomes[i]);
 	metrics_add(m, METRIC_ERROR_REPLIES, c->errors);
 	metrics_add(m, METRIC_OBSERVER_LOST, s->is_lost);
 }

@@ -247,13 +247,15 @@ log_line_counts(struct log_line *l, const struct session_counts *c)
 	    {"messages_refused", c->messages_refused},
 	    {"recipients", c->recipients},
 	    {"recipients_refused", c->recipients_refused},
-	    {"unknown_users", c->unknown_users},
 	    {"errors", c->errors},
 	    {"dials", c->dials},
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
 		log_line_number(l, rows[i].key, rows[i].value);
+	for (unsigned i = 0; i < OUTCOME_COUNT; i++)
+		log_line_number(l, outcome_name((enum outcome)i),
+				c->outcomes[i]);
 }
 
 /* How the client's first TLS message went wrong; NULL if it did not. */

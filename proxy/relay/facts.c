@@ -293,7 +293,7 @@ gather_session(const struct session *s, struct evidence *e)
 	set(e, EVIDENCE_SESSION_MESSAGES);
 	e->session_messages = s->counts.messages;
 	set(e, EVIDENCE_SESSION_UNKNOWN_USERS);
-	e->session_unknown_users = s->counts.unknown_users;
+	e->session_unknown_users = s->counts.outcomes[OUTCOME_UNKNOWN_USER];
 }
 
 /* How many of its kind there are; 0 is "not counted". */

@@ -28,14 +28,14 @@ unknown_users_are_refused_recipients(void **state)
 	(void)state;
 	open_relay((struct plan){.greet_ms = 0});
 	ask("MAIL FROM:<a>\r\n", "550 5.1.1 no such sender\r\n");
-	assert_int_equal(c->unknown_users, 0);
+	assert_int_equal(c->outcomes[OUTCOME_UNKNOWN_USER], 0);
 	assert_int_equal(c->errors, 1);
 	ask("MAIL FROM:<b>\r\n", "250 b\r\n");
 	ask("RCPT TO:<a>\r\n", "550 5.1.1 no such user\r\n");
 	ask("RCPT TO:<b>\r\n", "550 5.7.1 not for you\r\n");
 	ask("RCPT TO:<c>\r\n", "451 4.7.1 later\r\n");
 	ask("RCPT TO:<d>\r\n", "250 2.1.5 fine\r\n");
-	assert_int_equal(c->unknown_users, 1);
+	assert_int_equal(c->outcomes[OUTCOME_UNKNOWN_USER], 1);
 	assert_int_equal(c->recipients_refused, 3);
 	assert_int_equal(c->recipients, 1);
 	assert_int_equal(c->errors, 4);

@@ -101,54 +101,11 @@ mta_streams(void **state)
 	}
 }
 
-static void
-refusals_of_unknown_users(void **state)
-{
-	static const struct {
-		const char *reply;
-		bool is_unknown;
-	} refusals[] = {
-	    {"550 5.1.1 no such user\r\n", true},
-	    {"550 5.1.10 no such user\r\n", true},
-	    {"501 5.1.3 bad address\r\n", true},
-	    {"550 5.7.1 not for you\r\n", false},
-	    {"550 5.11.1 no such subject\r\n", false},
-	    {"552 5.2.2 full\r\n", false},
-	    {"550 no such user\r\n", true},
-	    {"551 moved\r\n", true},
-	    {"553 no such name\r\n", true},
-	    {"552 full\r\n", false},
-	    {"554 no\r\n", false},
-	    {"450 4.1.1 not now\r\n", false},
-	    {"550\r\n", true},
-	    {"550 5x7.1 is no status\r\n", true},
-	    {"550-5.7.1 not\r\n550 5.1.1 the last counts\r\n", true},
-	    {"550-5.1.1 not\r\n550 5.7.1 the last counts\r\n", false},
-	    {"554-5.1.1 not\r\n554\r\n", false},
-	    {"554-5.1.1 not\n554\n", false},
-	};
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
-		const char *text = refusals[i].reply;
-		struct smtp_reply r = {0};
-		size_t used;
-
-		assert_int_equal(smtp_reply_read(&r, (const uint8_t *)text,
-						 strlen(text), &used),
-				 SMTP_REPLY_DONE);
-		if (smtp_reply_is_unknown_user(&r) != refusals[i].is_unknown)
-			fail_msg("%s", text);
-	}
-}
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(mta_streams),
-	    cmocka_unit_test(refusals_of_unknown_users),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
