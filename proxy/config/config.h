@@ -98,6 +98,11 @@ struct config_journal {
 	uint32_t files;	     /* at most, the one in use included */
 };
 
+struct config_verdict {
+	const char *socket; /* path; "": none */
+	uint32_t sessions;  /* remembered */
+};
+
 struct config {
 	/* [tarry]; its mode is policy.is_shadow */
 	uint32_t workers;
@@ -112,6 +117,7 @@ struct config {
 	struct config_tls tls;
 	struct addr http_address;   /* with port; family 0: none */
 	const char *control_socket; /* path; "": none */
+	struct config_verdict verdict;
 	struct config_log log;
 	struct config_journal journal;
 

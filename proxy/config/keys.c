@@ -36,6 +36,7 @@ const size_t sections_count = sizeof(sections) / sizeof(*sections);
 #define OFFSET_budget(field) offsetof(struct config, field)
 #define OFFSET_score(field) offsetof(struct config, field)
 #define OFFSET_control(field) offsetof(struct config, field)
+#define OFFSET_verdict(field) offsetof(struct config, field)
 #define OFFSET_journal(field) offsetof(struct config, field)
 #define OFFSET_http(field) offsetof(struct config, field)
 #define OFFSET_log(field) offsetof(struct config, field)

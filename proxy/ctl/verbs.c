@@ -22,6 +22,17 @@ const struct verb verbs[] = {
 	{"drain", "", 0, 0,
 	 "shut down: no new clients, all delays end, sessions run to their end",
 	 verb_drain},
+	{"verdict", "WORD WHO [SOCKET]", 2, 3,
+	 "tell what became of a mail: WORD is one of ham, spam, virus,\n"
+	 "unknown_user, rejected, deferred, delivered, bounced; WHO is the\n"
+	 "client's ADDRESS:PORT as the MTA saw it, or a queue id that such a\n"
+	 "line has named before; SOCKET is verdict.socket of tarryd",
+	 verb_verdict},
+	{"follow", "PROGRAM FILE|- [SOCKET]", 2, 3,
+	 "read the log of postfix, and go on with it as it grows and is\n"
+	 "rotated, or standard input to its end (-: journalctl -f), and send\n"
+	 "what it says of each mail to tarryd",
+	 verb_follow},
 };
 /* clang-format on */
 

@@ -40,4 +40,10 @@ verb_run_fn verb_doctor;
 verb_run_fn verb_reload;
 verb_run_fn verb_drain;
 
+/* say_verdict.c */
+verb_run_fn verb_verdict;
+
+/* follow.c */
+verb_run_fn verb_follow;
+
 #endif

@@ -85,6 +85,7 @@ on_tick(uv_timer_t *tick)
 	c->tick_due_ms = now_ms + CONTROL_TICK_MS;
 	watch_log(c, now_ms);
 	journal_tick(c->journal, now_ms);
+	control_take_sessions(c);
 	control_watch_dials(c);
 	control_watch_drain(c, now_ms);
 }
@@ -131,6 +132,7 @@ stop(struct control *c)
 	control_end_sessions(c);
 	doctor_stop(c->doctor); /* ends its request */
 	control_socket_stop(c->socket);
+	verdict_socket_stop(c->verdict.socket);
 	http_stop(c->http);
 	syn_map_close(c->syn_map);
 	uv_run(&c->loop, UV_RUN_NOWAIT); /* their close callbacks */
@@ -140,6 +142,7 @@ stop(struct control *c)
 		continue;
 	uv_loop_close(&c->loop);
 	journal_close(c->journal);
+	control_free_verdicts(c);
 	gate_free(c->gate);
 	free(c->workers);
 	free(c->threads);

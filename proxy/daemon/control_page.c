@@ -86,6 +86,16 @@ add_reload(const struct control *c, double values[METRIC_VALUE_COUNT])
 	    (double)journal_written(c->journal);
 }
 
+static void
+add_verdicts(const struct control *c, double values[METRIC_VALUE_COUNT])
+{
+	for (uint32_t i = 0;
+	     c->verdict.feeds != NULL && i < c->settings.config->workers; i++)
+		values[METRIC_VALUE_VERDICT_UNHEARD] +=
+		    (double)atomic_load_explicit(&c->verdict.feeds[i].dropped,
+						 memory_order_relaxed);
+}
+
 void
 control_fill_page(void *ctx, struct metrics_page *page)
 {
@@ -99,6 +109,7 @@ control_fill_page(void *ctx, struct metrics_page *page)
 	add_gate(c, page->values);
 	add_sidecar(c, page->values);
 	add_reload(c, page->values);
+	add_verdicts(c, page->values);
 	page->values[METRIC_VALUE_WORKERS] = c->workers_count;
 	page->values[METRIC_VALUE_MTA_UP] = c->mta_is_ready && !c->mta_is_gone;
 	page->values[METRIC_VALUE_CONNECTIONS_LIMIT] = c->sessions_limit;

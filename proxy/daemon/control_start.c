@@ -42,6 +42,7 @@ say_sizes(const struct control *c, const struct worker_options *options,
 	worker_print_sizes(options, out);
 	names_print_size(out);
 	journal_print_size(c->journal, out);
+	control_print_verdict_size(c, out);
 	fclose(out);
 	log_say(LOG_LEVEL_INFO,
 		"at most %u sessions, %u connections to the MTA, %llu "
@@ -145,6 +146,8 @@ start_workers(struct control *c, uint64_t nofile)
 		options.id = i;
 		options.metrics = &c->metrics[i];
 		options.journal = journal_feed(c->journal, i);
+		options.sessions =
+		    c->verdict.feeds != NULL ? &c->verdict.feeds[i] : NULL;
 		rc = worker_start(&c->workers[i], &options);
 		c->workers_count += rc == 0;
 	}
@@ -252,6 +255,8 @@ control_start(struct control *c)
 	if (rc == 0)
 		rc = start_journal(c);
 	if (rc == 0)
+		rc = control_take_verdict_memory(c);
+	if (rc == 0)
 		rc = open_syn_map(c);
 	if (rc == 0)
 		rc = start_workers(c, nofile);
@@ -259,6 +264,8 @@ control_start(struct control *c)
 		rc = start_http(c);
 	if (rc == 0)
 		rc = control_open_socket(c);
+	if (rc == 0)
+		rc = control_open_verdicts(c);
 	if (rc == 0)
 		rc = control_test_mta(c);
 	return rc;

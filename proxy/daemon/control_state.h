@@ -17,7 +17,10 @@
 #include "proxy/daemon/doctor.h"
 #include "proxy/daemon/journal.h"
 #include "proxy/daemon/log.h"
+#include "proxy/evidence/session_feed.h"
 #include "proxy/evidence/syn_map.h"
+#include "proxy/evidence/verdict_book.h"
+#include "proxy/evidence/verdict_socket.h"
 #include "proxy/relay/gate.h"
 #include "proxy/relay/mta_probe.h"
 #include "proxy/relay/worker.h"
@@ -36,6 +39,15 @@ struct control_reload {
 	double ok_time; /* of the last one that did not, Unix time */
 	uint64_t ok_count;
 	uint64_t refused_count;
+};
+
+/* All NULL where there is no verdict.socket. */
+struct control_verdict {
+	struct verdict_socket *socket; /* or NULL: it could not be made */
+	struct verdict_book *book;
+	struct session_feed *feeds; /* one a worker */
+	uint64_t said_second;
+	uint32_t said; /* lines of the log in that second */
 };
 
 struct control {
@@ -65,6 +77,7 @@ struct control {
 	struct control_request *doctor_request; /* who wanted it */
 	struct control_sessions *sessions;	/* asked for, or NULL */
 	_Atomic bool has_looked;		/* a worker, for those */
+	struct control_verdict verdict;
 	struct journal *journal;
 	struct metrics *metrics; /* of workers, then the main thread's own */
 	const struct metrics **threads;
@@ -128,5 +141,16 @@ void control_end_sessions(struct control *c);
 
 /* control_status.c: the verb `status`. */
 void control_say_status(void *ctx, struct control_request *r);
+
+/* control_verdict.c, in the order in which they are called. */
+__attribute__((warn_unused_result)) int
+control_take_verdict_memory(struct control *c);
+void control_print_verdict_size(const struct control *c, FILE *out);
+__attribute__((warn_unused_result)) int
+control_open_verdicts(struct control *c);
+/* Notes the sessions that workers told of since. On each tick. */
+void control_take_sessions(struct control *c);
+/* No worker runs any more. */
+void control_free_verdicts(struct control *c);
 
 #endif

@@ -348,6 +348,14 @@ journal_policy(struct journal *j, const char *path, const char *hash,
 	journal_line_policy(&j->feeds[j->feeds_count - 1], path, hash, cause);
 }
 
+void
+journal_verdict(struct journal *j, uint64_t session, const char *verdict,
+		const char *source)
+{
+	journal_line_verdict(&j->feeds[j->feeds_count - 1], session, verdict,
+			     source);
+}
+
 uint64_t
 journal_dropped(const struct journal *j)
 {

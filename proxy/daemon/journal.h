@@ -12,7 +12,7 @@
  * is missing.
  *
  *   {"t":UNIX_MS,"w":WORKER,"n":NUMBER,"ev":"open"|"syn"|"plan"|"notes"|"end"
- *    |"policy",...}
+ *    |"policy"|"verdict",...}
  */
 #ifndef PROXY_DAEMON_JOURNAL_H
 #define PROXY_DAEMON_JOURNAL_H
@@ -124,6 +124,10 @@ struct journal_feed *journal_feed(struct journal *j, uint32_t worker);
 /* The rules that hold from here on: where they came from and what they are. */
 void journal_policy(struct journal *j, const char *path, const char *hash,
 		    const char *cause);
+
+/* What became of a session's mail; the texts are words of verdict.def. */
+void journal_verdict(struct journal *j, uint64_t session, const char *verdict,
+		     const char *source);
 
 /* Has written what is there, and says what is wrong. Call some times a second;
  * never blocks. */

@@ -33,5 +33,7 @@ void journal_feed_take(struct journal_feed *f, size_t len);
 /* Of the main thread, with its own feed. */
 void journal_line_policy(struct journal_feed *f, const char *path,
 			 const char *hash, const char *cause);
+void journal_line_verdict(struct journal_feed *f, uint64_t session,
+			  const char *verdict, const char *source);
 
 #endif

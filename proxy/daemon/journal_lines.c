@@ -388,3 +388,18 @@ journal_line_policy(struct journal_feed *f, const char *path, const char *hash,
 	log_line_text(&l, "hash", hash, LOG_PEER_CAP);
 	end(&l, f);
 }
+
+void
+journal_line_verdict(struct journal_feed *f, uint64_t session,
+		     const char *verdict, const char *source)
+{
+	struct log_line l;
+
+	if (!journal_is_on(f))
+		return;
+	begin(&l, f, "verdict");
+	log_line_number(&l, "id", session);
+	log_line_text(&l, "verdict", verdict, LOG_PEER_CAP);
+	log_line_text(&l, "source", source, LOG_PEER_CAP);
+	end(&l, f);
+}

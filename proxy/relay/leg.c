@@ -11,6 +11,7 @@
 
 #include "proxy/daemon/log.h"
 #include "proxy/relay/guise.h"
+#include "proxy/relay/record.h"
 #include "proxy/relay/worker_state.h"
 
 #define US_PER_MS 1000
@@ -200,6 +201,8 @@ connect_as_client(struct conn *c, const struct addr *mta)
 	int fd = guise_connect(&ends, &port);
 
 	c->mta_port = port.port;
+	if (port.is_other)
+		record_guise(c);
 	if (port.is_other)
 		metrics_add(w->options.metrics, METRIC_MTA_OTHER_PORT, 1);
 	if (fd >= 0)

@@ -1,6 +1,7 @@
 #include "proxy/relay/record.h"
 
 #include "proxy/daemon/journal.h"
+#include "proxy/evidence/session_feed.h"
 #include "proxy/relay/worker_state.h"
 
 static struct journal_feed *
@@ -30,6 +31,27 @@ syn_of(const struct conn *c, uint8_t raw[SYN_RAW_CAP])
 	};
 }
 
+/* Three times a session; one branch each where nobody takes verdicts. */
+static void
+tell(const struct conn *c, enum session_news news)
+{
+	struct session_feed *feed = worker_of(c)->options.sessions;
+	struct session_item item;
+
+	if (feed == NULL)
+		return;
+	item = (struct session_item){
+	    .id = c->id,
+	    .client = c->session.client,
+	    .news = (uint8_t)news,
+	    .class_id = c->session.plan.class_id,
+	    .rule_id = c->session.plan.rule_id,
+	};
+	if (news == SESSION_NEWS_GUISE)
+		item.client.port = c->mta_port;
+	session_feed_put(feed, &item);
+}
+
 void
 record_syn(struct conn *c)
 {
@@ -51,6 +73,8 @@ record_plan(struct conn *c, const struct evidence *e, const struct plan *plan)
 	uint8_t raw[SYN_RAW_CAP];
 	struct journal_syn syn;
 
+	if (c->session.phase == PHASE_NEW)
+		tell(c, SESSION_NEWS_OPEN);
 	if (!journal_is_on(feed_of(c)))
 		return;
 	who = about(c);
@@ -73,7 +97,14 @@ record_step(struct conn *c, const struct orders *o)
 }
 
 void
+record_guise(const struct conn *c)
+{
+	tell(c, SESSION_NEWS_GUISE);
+}
+
+void
 record_end(struct conn *c, const struct session_report *report)
 {
+	tell(c, SESSION_NEWS_END);
 	journal_end(feed_of(c), report);
 }

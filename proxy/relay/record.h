@@ -1,5 +1,6 @@
 /*
- * What a connection tells the journal, and when. Costs one branch where there
+ * What a connection tells the journal and, for the verdicts, the main thread;
+ * and when. Costs one branch where there
  * is none.
  */
 #ifndef PROXY_RELAY_RECORD_H
@@ -23,6 +24,9 @@ void record_plan(struct conn *c, const struct evidence *e,
 
 /* A step was made. */
 void record_step(struct conn *c, const struct orders *o);
+
+/* The MTA sees the client, with mta_port for its port. */
+void record_guise(const struct conn *c);
 
 /* The session is over. */
 void record_end(struct conn *c, const struct session_report *report);

@@ -20,6 +20,7 @@ struct journal_feed;
 struct labels;
 struct metrics;
 struct names;
+struct session_feed;
 struct syn_map;
 struct tls_context;
 struct worker;
@@ -51,9 +52,10 @@ struct worker_options {
 	/* Borrowed until worker_free(). */
 	struct syn_map *syn_map; /* or NULL: no sidecar */
 	struct gate *gate;
-	struct metrics *metrics;      /* written by this worker alone */
-	const struct names *names;    /* of classes and rules */
-	struct journal_feed *journal; /* or NULL: none */
+	struct metrics *metrics;       /* written by this worker alone */
+	const struct names *names;     /* of classes and rules */
+	struct journal_feed *journal;  /* or NULL: none */
+	struct session_feed *sessions; /* told which there are; or NULL */
 	/* Called on the worker's thread; must not block (uv_async_send). */
 	worker_notice_fn *notice;
 	void *notice_ctx;

@@ -1,0 +1,173 @@
+/*
+ * The verb `follow`: reads lines of a file that grows, is cut and is put aside
+ * for a new one, or of a pipe.
+ */
+#include "proxy/ctl/follow.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proxy/ctl/verbs.h"
+
+#define LINE_CAP 8192u
+/* A look at the file, where nothing has come. */
+#define LOOK_NS 100000000
+
+struct reader {
+	const char *path; /* NULL: standard input */
+	int fd;		  /* -1: not there so far */
+	size_t len;
+	bool is_skipping; /* of a line that is too long, up to its end */
+	char bytes[LINE_CAP + 1];
+};
+
+static const struct {
+	const char *name;
+	follow_line_fn *take;
+} programs[] = {
+    {"postfix", follow_postfix_line},
+};
+
+/* Shows whole lines, and keeps what is begun. */
+static void
+take_lines(struct reader *r, struct follow *f, follow_line_fn *take)
+{
+	char *at = r->bytes;
+	char *end;
+
+	r->bytes[r->len] = '\0';
+	while ((end = memchr(at, '\n', (size_t)(r->bytes + r->len - at))) !=
+	       NULL) {
+		*end = '\0';
+		if (!r->is_skipping)
+			take(f, at);
+		r->is_skipping = false;
+		at = end + 1;
+	}
+	r->len -= (size_t)(at - r->bytes);
+	memmove(r->bytes, at, r->len);
+	if (r->len == LINE_CAP) {
+		r->is_skipping = true;
+		r->len = 0;
+	}
+}
+
+/* True if the path leads to another file by now, or this one was cut. */
+static bool
+is_rotated(const struct reader *r)
+{
+	struct stat now;
+	struct stat ours;
+
+	if (stat(r->path, &now) != 0 || fstat(r->fd, &ours) != 0)
+		return false;
+	return now.st_ino != ours.st_ino || now.st_dev != ours.st_dev ||
+	       now.st_size < lseek(r->fd, 0, SEEK_CUR);
+}
+
+/* Nothing was there to be read: waits, or goes over to the next file. */
+static void
+wait_or_reopen(struct reader *r)
+{
+	const struct timespec look = {.tv_nsec = LOOK_NS};
+
+	if (r->fd >= 0 && is_rotated(r)) {
+		close(r->fd);
+		r->fd = -1;
+		r->len = 0;
+		r->is_skipping = false;
+	}
+	if (r->fd < 0)
+		r->fd = open(r->path, O_RDONLY | O_CLOEXEC);
+	else
+		(void)nanosleep(&look, NULL);
+	if (r->fd < 0)
+		(void)nanosleep(&look, NULL);
+}
+
+/* Reads until standard input ends; a file never does. */
+static enum ctl_exit
+read_all(struct reader *r, struct follow *f, follow_line_fn *take)
+{
+	for (;;) {
+		ssize_t n = r->fd < 0 ? 0
+				      : read(r->fd, r->bytes + r->len,
+					     LINE_CAP - r->len);
+
+		if (n < 0 && errno != EINTR) {
+			fprintf(stderr, "tarryctl: reading the log: %s\n",
+				strerror(errno));
+			return CTL_REFUSED;
+		}
+		if (n > 0) {
+			r->len += (size_t)n;
+			take_lines(r, f, take);
+		} else if (n == 0 && r->path == NULL) {
+			return CTL_FINE;
+		} else if (n == 0) {
+			wait_or_reopen(r);
+		}
+	}
+}
+
+/* Opens the log at its end; one that is not there is waited for. */
+static void
+open_log(struct reader *r, const char *name)
+{
+	r->path = NULL;
+	r->fd = STDIN_FILENO;
+	r->len = 0;
+	r->is_skipping = false;
+	if (strcmp(name, "-") == 0)
+		return;
+	r->path = name;
+	r->fd = open(name, O_RDONLY | O_CLOEXEC);
+	if (r->fd < 0)
+		fprintf(stderr, "tarryctl: %s: %s; waiting for it\n", name,
+			strerror(errno));
+	else
+		(void)lseek(r->fd, 0, SEEK_END);
+}
+
+static enum ctl_exit
+follow(follow_line_fn *take, const char *source, char **argv, int argc)
+{
+	struct follow *f = calloc(1, sizeof(*f));
+	struct reader *r = malloc(sizeof(*r));
+	enum ctl_exit status = CTL_LATER;
+
+	if (f == NULL || r == NULL) {
+		fputs("tarryctl: no memory\n", stderr);
+		goto free_memory;
+	}
+	f->source = source;
+	open_log(r, argv[1]);
+	if (verdict_sender_open(&f->sender, argc > 2 ? argv[2] : NULL)) {
+		fprintf(stderr, "tarryctl: following %s\n", argv[1]);
+		status = read_all(r, f, take);
+		verdict_sender_close(&f->sender);
+	}
+free_memory:
+	free(f);
+	free(r);
+	return status;
+}
+
+enum ctl_exit
+verb_follow(const struct ctl *ctl, int argc, char **argv)
+{
+	(void)ctl;
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
+		if (strcmp(programs[i].name, argv[0]) == 0)
+			return follow(programs[i].take, programs[i].name, argv,
+				      argc);
+	fprintf(stderr, "tarryctl: follow: \"%.40s\" is none of: postfix\n",
+		argv[0]);
+	return CTL_USAGE;
+}

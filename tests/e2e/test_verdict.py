@@ -1,0 +1,140 @@
+"""Verdicts: the socket, tarryctl's sender, and the follower of Postfix."""
+import json
+import os
+import smtplib
+import socket
+import stat
+import subprocess
+
+import pytest
+
+from conftest import BUILD, Program, wait_until
+from mta import Postfix, mta, proxy_for  # noqa: F401, fixtures
+
+# A short number by default; more by hand.
+SESSIONS = int(os.environ.get("TARRY_VERDICT_SESSIONS", "200"))
+
+
+@pytest.fixture
+def path(control_path):
+    return control_path() + ".v"
+
+
+def lines(tarryd, result):
+    return tarryd.metric(f'tarry_verdict_lines_total{{result="{result}"}}')
+
+
+def verdicts(tarryd, verdict, source):
+    return tarryd.metric(f'tarry_verdicts_total{{verdict="{verdict}",'
+                         f'source="{source}"}}')
+
+
+def send(path, line):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.sendto(line, path)
+
+
+def test_lines_are_joined_or_counted(start_tarryd, start_sink, path):
+    tarryd = start_tarryd(start_sink().port, verdict__socket=path)
+    tarryd.wait_ready()
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
+    tarryd.wait_log("verdicts: 16384 sessions remembered, .* MiB")
+    with tarryd.connect() as client:
+        client.line()
+        who = "%s:%d" % client.socket.getsockname()
+        tell = [BUILD / "tarryctl", "verdict", "spam", who, path]
+        assert subprocess.run(tell).returncode == 0
+        tarryd.wait_log(r"verdict spam by operator: session \d+, client "
+                        r"127\.0\.0\.1, class -, rule -")
+        assert subprocess.run(tell).returncode == 0
+        send(path, json.dumps({"verdict": "ham", "client": "192.0.2.1:9"})
+             .encode())
+        send(path, b"\xff{nonsense\nmore\n")
+        send(path, b"[" * 9000)
+        send(path, json.dumps({"verdict": "ham", "client": who,
+                               "time": 4e9}).encode())
+        for result, count in (("joined", 1), ("doubled", 1), ("unknown", 1),
+                              ("malformed", 3), ("contradicts", 1),
+                              ("late", 0)):
+            wait_until(lambda: lines(tarryd, result) == count, result)
+    assert verdicts(tarryd, "spam", "operator") == 1
+    assert tarryd.stop() == 0
+    assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("words", (
+    ("great", "192.0.2.1:1"), ("spam", "192.0.2.1:0"), ("spam", 'a"b')))
+def test_words_that_are_none(words):
+    done = subprocess.run([BUILD / "tarryctl", "verdict", *words],
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("tarryctl: ")
+
+
+def test_nobody_takes_verdicts(tmp_path):
+    done = subprocess.run(
+        [BUILD / "tarryctl", "verdict", "spam", "192.0.2.1:1",
+         tmp_path / "none"], capture_output=True, text=True)
+    assert done.returncode == 75
+    assert "is tarryd running" in done.stderr
+
+
+@pytest.fixture
+def postfix(mta, tmp_path):
+    made = mta(Postfix, proxy=True, main="""\
+smtpd_client_port_logging = yes
+smtpd_tls_security_level = may
+smtpd_tls_chain_files = /etc/postfix/tls.pem
+smtpd_recipient_restrictions =
+  check_recipient_access inline:{nobody@d.example=REJECT}
+smtpd_client_connection_count_limit = 0
+smtpd_client_connection_rate_limit = 0
+""".replace("\n  ", " "))
+    pem = tmp_path / "tls.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days",
+         "9", "-subj", "/CN=mta.example", "-keyout", pem, "-out",
+         tmp_path / "cert"], check=True, capture_output=True)
+    made.write("etc/postfix/tls.pem",
+               pem.read_text() + (tmp_path / "cert").read_text())
+    return made.start()
+
+
+def mail(port, to):
+    """One session in TLS; returns whom its client was, for the MTA too."""
+    with smtplib.SMTP("127.0.0.1", port, timeout=30) as smtp:
+        who = "%s:%d" % smtp.sock.getsockname()
+        smtp.starttls()
+        try:
+            smtp.sendmail("a@client.example", [to], "Subject: x\r\n\r\nx\r\n")
+        except smtplib.SMTPRecipientsRefused:
+            pass
+    return who
+
+
+def test_postfix_tells_what_tls_hides(proxy_for, postfix, path, tmp_path):
+    tarryd = proxy_for(postfix.address, postfix.port, verdict__socket=path,
+                       class_new__greet="0")
+    tarryd.wait_ready()
+    log = postfix.root / postfix.log_file
+    follower = Program(tmp_path / "follow.log",
+                       [BUILD / "tarryctl", "follow", "postfix", log, path])
+    follower.wait_log("following")
+    good = refused = 0
+    for i in range(SESSIONS):
+        if i == SESSIONS // 2:  # the log is rotated, as copytruncate does
+            wait_until(lambda: lines(tarryd, "joined") == i, "the first half")
+            os.truncate(log, 0)
+        if i % 3 == 2:
+            mail(tarryd.port, "nobody@d.example")
+            refused += 1
+        else:
+            mail(tarryd.port, "box@d.example")
+            good += 1
+    wait_until(lambda: verdicts(tarryd, "delivered", "postfix") == good,
+               "all deliveries")
+    wait_until(lambda: verdicts(tarryd, "rejected", "postfix") == refused,
+               "all refusals")
+    assert lines(tarryd, "joined") == SESSIONS
+    for wrong in ("doubled", "unknown", "contradicts", "malformed", "late"):
+        assert lines(tarryd, wrong) == 0
+    follower.stop()
