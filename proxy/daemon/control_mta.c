@@ -54,6 +54,15 @@ control_test_mta(struct control *c)
 			       c);
 }
 
+void
+control_test_mta_again(struct control *c)
+{
+	mta_probe_stop(c->probe);
+	c->probe = NULL;
+	if (control_test_mta(c) != 0)
+		log_say(LOG_LEVEL_ERROR, "no memory to test the MTA again");
+}
+
 static uint32_t
 dials_failed(const struct control *c)
 {
@@ -121,12 +130,8 @@ control_watch_dials(struct control *c)
 		return;
 	}
 	say_gone(c, failed);
-	if (!test_tells(c->settings.config))
-		return;
-	mta_probe_stop(c->probe);
-	c->probe = NULL;
-	if (control_test_mta(c) != 0)
-		log_say(LOG_LEVEL_ERROR, "no memory to test the MTA again");
+	if (test_tells(c->settings.config))
+		control_test_mta_again(c);
 }
 
 void
@@ -137,12 +142,9 @@ control_retest_mta(struct control *c)
 	log_say(LOG_LEVEL_INFO, "the MTA is another one, or is told the "
 				"client's address in another way: testing it "
 				"before a client is sent there");
-	mta_probe_stop(c->probe);
-	c->probe = NULL;
 	c->mta_is_ready = false;
 	c->mta_is_gone = false;
 	for (uint32_t i = 0; i < c->workers_count; i++)
 		worker_set_mta(c->workers[i], &untested);
-	if (control_test_mta(c) != 0)
-		log_say(LOG_LEVEL_ERROR, "no memory to test the MTA again");
+	control_test_mta_again(c);
 }

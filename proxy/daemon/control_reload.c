@@ -113,6 +113,9 @@ put_in_force(struct control *c)
 	if (is_other_mta(&c->reload.before.config->mta,
 			 &c->settings.config->mta))
 		control_retest_mta(c);
+	else if (c->settings.config->tls.mode !=
+		 c->reload.before.config->tls.mode)
+		control_test_mta_again(c);
 	set_sidecar(c);
 	control_tell_settings(c, "reload");
 	atomic_store(&c->reload.taken_count, 0);

@@ -95,8 +95,11 @@ __attribute__((warn_unused_result)) int control_start(struct control *c);
 
 /* control_mta.c: tests the MTA; looks whether dials fail, on each tick. */
 __attribute__((warn_unused_result)) int control_test_mta(struct control *c);
-void control_retest_mta(struct control *c);
 void control_watch_dials(struct control *c);
+/* It is another one: nobody is sent there before it was tested. */
+void control_retest_mta(struct control *c);
+/* Until the test says otherwise it is what it was. */
+void control_test_mta_again(struct control *c);
 
 /* control_drain.c: ends delays, then waits, then cuts. */
 void control_drain(struct control *c, const char *cause);

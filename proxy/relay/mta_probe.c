@@ -31,12 +31,14 @@ enum probe_step {
 	PROBE_GREETING,
 	PROBE_SILENCE,
 	PROBE_EHLO,
+	PROBE_EHLO_AGAIN, /* as after a STARTTLS that ends here */
 	PROBE_QUIT,
 	PROBE_BYE /* nothing more may come */
 };
 
 struct mta_probe {
 	struct config_mta mta;
+	bool ends_tls; /* so that clients will say EHLO twice */
 	mta_probe_fn *tell;
 	void *ctx;
 	uv_loop_t *loop;
@@ -56,6 +58,7 @@ struct mta_probe {
 	char seen[SEEN_CAP];
 	char name[SESSION_NAME_CAP + 1];
 	bool pipeconnect;
+	bool refuses_second_ehlo;
 	char why[WHY_CAP];
 	char why_said[WHY_CAP];
 };
@@ -102,6 +105,7 @@ tell(struct mta_probe *p)
 	const struct worker_mta mta = {
 	    .is_ready = p->has_passed,
 	    .pipeconnect = p->has_passed && p->pipeconnect,
+	    .refuses_second_ehlo = p->refuses_second_ehlo,
 	    .name = p->has_passed && p->name[0] != '\0' ? p->name : NULL,
 	};
 
@@ -144,6 +148,11 @@ pass(struct mta_probe *p)
 		"the MTA at %s passed the test session; it greets as %s%s",
 		address, p->name[0] != '\0' ? p->name : "(no usable name)",
 		p->pipeconnect ? " and offers PIPECONNECT" : "");
+	if (p->refuses_second_ehlo)
+		log_say(LOG_LEVEL_ERROR,
+			"the MTA refuses a second EHLO in a session, so "
+			"STARTTLS cannot end here: it is left to the MTA; set "
+			"[tls] mode = pass, or [listen] tls = implicit");
 	close_socket(p);
 	tell(p);
 }
@@ -171,7 +180,7 @@ go(struct mta_probe *p, enum probe_step step, uint64_t ms)
 }
 
 static void
-say_ehlo(struct mta_probe *p)
+say_ehlo(struct mta_probe *p, enum probe_step step)
 {
 	char host[128] = "localhost";
 	char text[160];
@@ -179,8 +188,15 @@ say_ehlo(struct mta_probe *p)
 
 	(void)gethostname(host, sizeof(host) - 1);
 	len = snprintf(text, sizeof(text), "EHLO %s\r\n", host);
-	go(p, PROBE_EHLO, REPLY_MS);
+	go(p, step, REPLY_MS);
 	send_text(p, text, (size_t)len); /* < sizeof(text) */
+}
+
+static void
+say_quit(struct mta_probe *p)
+{
+	go(p, PROBE_QUIT, REPLY_MS);
+	send_text(p, "QUIT\r\n", 6);
 }
 
 static void
@@ -197,13 +213,14 @@ on_time(uv_timer_t *timer)
 		break;
 	case PROBE_GREETING:
 	case PROBE_EHLO:
+	case PROBE_EHLO_AGAIN:
 	case PROBE_QUIT:
 		fail(p, "no %s within %d s",
 		     mta_probe_step_name(p->step - PROBE_GREETING),
 		     REPLY_MS / 1000);
 		break;
 	case PROBE_SILENCE:
-		say_ehlo(p);
+		say_ehlo(p, PROBE_EHLO);
 		break;
 	case PROBE_BYE:
 		pass(p);
@@ -224,8 +241,13 @@ got_reply(struct mta_probe *p)
 	} else if (p->step == PROBE_EHLO && code != 421) {
 		p->pipeconnect =
 		    mta_probe_has_keyword(text, len, "PIPECONNECT");
-		go(p, PROBE_QUIT, REPLY_MS);
-		send_text(p, "QUIT\r\n", 6);
+		if (p->ends_tls && code == 250)
+			say_ehlo(p, PROBE_EHLO_AGAIN);
+		else
+			say_quit(p);
+	} else if (p->step == PROBE_EHLO_AGAIN && code != 421) {
+		p->refuses_second_ehlo = code != 250;
+		say_quit(p);
 	} else if (p->step == PROBE_QUIT && code == 221) {
 		go(p, PROBE_BYE, SILENCE_MS);
 	} else {
@@ -329,6 +351,7 @@ begin(struct mta_probe *p)
 	(void)sockaddr_set(&sa, &p->mta.address);
 	p->seen_len = 0;
 	p->pipeconnect = false;
+	p->refuses_second_ehlo = false;
 	p->name[0] = '\0';
 	(void)uv_tcp_init(p->loop, &p->tcp); /* cannot fail without a socket */
 	(void)uv_tcp_nodelay(&p->tcp, 1);
@@ -352,6 +375,7 @@ mta_probe_start(struct mta_probe **out, uv_loop_t *loop,
 	if (p == NULL)
 		return -ENOMEM;
 	p->mta = config->mta;
+	p->ends_tls = config->tls.mode == CONFIG_TLS_TERMINATE;
 	p->tell = tell_fn;
 	p->ctx = ctx;
 	p->loop = loop;

@@ -13,7 +13,9 @@
 #define CODE_LEN 4
 
 static const char *const step_names[] = {
-    "greeting", "silence", "answer to EHLO", "answer to QUIT", "answer to QUIT",
+    "greeting",	      "silence",
+    "answer to EHLO", "answer to a second EHLO",
+    "answer to QUIT", "answer to QUIT",
 };
 
 const char *

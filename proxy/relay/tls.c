@@ -209,8 +209,9 @@ make_method(void)
 void
 tls_tell_room(struct worker *w)
 {
-	w->site.has_tls =
-	    w->options.rules.tls != NULL && w->tls.used < w->tls.cap;
+	w->site.has_tls = w->options.rules.tls != NULL &&
+			  w->tls.used < w->tls.cap &&
+			  !w->mta_refuses_second_ehlo;
 }
 
 static void

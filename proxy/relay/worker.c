@@ -178,6 +178,8 @@ take_mta(struct worker *w, const struct worker_mailbox *m)
 {
 	w->mta_ready = m->mta_ready;
 	w->site.pipeconnect = m->mta_pipeconnect;
+	w->mta_refuses_second_ehlo = m->mta_refuses_second_ehlo;
+	tls_tell_room(w);
 	if (m->mta_name_len == 0)
 		return;
 	memcpy(w->name, m->mta_name, m->mta_name_len);
@@ -487,6 +489,7 @@ worker_set_mta(struct worker *w, const struct worker_mta *mta)
 	uv_mutex_lock(&w->mailbox_lock);
 	w->mailbox.mta_ready = mta->is_ready;
 	w->mailbox.mta_pipeconnect = mta->pipeconnect;
+	w->mailbox.mta_refuses_second_ehlo = mta->refuses_second_ehlo;
 	w->mailbox.mta_name_len = len;
 	if (len > 0)
 		memcpy(w->mailbox.mta_name, mta->name, len);

@@ -65,7 +65,8 @@ struct worker_options {
 struct worker_mta {
 	bool is_ready; /* false: every dial fails at once */
 	bool pipeconnect;
-	const char *name; /* for our own lines; copied; 1..255 bytes */
+	bool refuses_second_ehlo; /* then no STARTTLS ends here */
+	const char *name;	  /* for our own lines; copied; 1..255 bytes */
 };
 
 /* Gauges of one worker, each right by itself. */

@@ -40,6 +40,7 @@ struct worker_mailbox {
 	uint32_t wants; /* WANT_* of worker.c */
 	bool mta_ready;
 	bool mta_pipeconnect;
+	bool mta_refuses_second_ehlo;
 	char mta_name[SESSION_NAME_CAP];
 	size_t mta_name_len;
 	struct worker_rules rules;
@@ -99,6 +100,7 @@ struct worker {
 	char name[SESSION_NAME_CAP];
 	bool knows_mta_name;
 	bool mta_ready;
+	bool mta_refuses_second_ehlo;
 	struct lead lead;
 	struct addr mta_address; /* family 0: where the client was going */
 	bool has_told_loop;
