@@ -19,9 +19,19 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 SECONDS = 300  # for one test program
 # Of the 10^6 random sessions and 10^5 random sites.
 ASAN_ENV = {"TARRY_RUNS": "50000", "TARRY_SITES": "5000"}
-# Tests that measure under load, and those of real clients, which wait.
-LOADS = ["tests/e2e/test_faults_*.py"]
-CLIENTS = ["tests/lab/test_matrix_*.py", "tests/lab/test_patience.py"]
+# Tests that measure, or that want the machine for themselves.
+ALONE = ["tests/e2e/test_faults_*.py", "tests/e2e/test_bench.py",
+         "tests/e2e/test_figures.py", "tests/e2e/test_teardown.py",
+         "tests/e2e/test_reload_load.py", "tests/e2e/test_workers.py",
+         "tests/lab/test_demo.py", "tests/lab/test_rules.py",
+         "tests/lab/test_stacks.py", "tests/lab/test_upload.py",
+         "tests/lab/test_witness.py"]
+# Of the others, which mostly wait, so many files run beside each other; the
+# longest begin first.
+BESIDE = 4
+LONGEST = ["tests/lab/test_patience.py", "tests/e2e/test_doctor.py",
+           "tests/lab/test_matrix_*.py", "tests/e2e/test_smuggling.py",
+           "tests/lab/test_transparent*.py", "tests/e2e/test_odd_replies.py"]
 SAN = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 
 
@@ -97,8 +107,9 @@ def run_fuzzers(total):
 
 
 def files_of(suite):
-    return sorted(str(path.relative_to(TOP))
-                  for pattern in suite for path in TOP.glob(pattern))
+    """The files of some patterns, in the patterns' order."""
+    return [str(path.relative_to(TOP))
+            for pattern in suite for path in sorted(TOP.glob(pattern))]
 
 
 def start_pytest(build, name, files):
@@ -107,7 +118,8 @@ def start_pytest(build, name, files):
     report.unlink(missing_ok=True)
     out = open(TOP / build / f"{name}.out", "w+", encoding="utf-8",
                errors="replace")
-    print(f"run    pytest {name}: {len(files)} files", flush=True)
+    print(f"run    pytest {' '.join(files) if len(files) == 1 else name}",
+          flush=True)
     return report, out, subprocess.Popen(
         [sys.executable, "-m", "pytest", "-q", "-rfEs", "--tb=short",
          f"--junitxml={report}", *files],
@@ -134,18 +146,29 @@ def finish_pytest(total, report, out, process):
               count["skipped"])
 
 
+def run_beside(build, total, files):
+    """One process a file; what is said comes when it ends."""
+    running = []
+    while files or running:
+        while files and len(running) < BESIDE:
+            file = files.pop(0)
+            name = file.replace("/", "-").removesuffix(".py")
+            running.append(start_pytest(build, name, [file]))
+        ended = [run for run in running if run[2].poll() is not None]
+        running = [run for run in running if run not in ended]
+        for run in ended:
+            finish_pytest(total, *run)
+        if not ended:
+            time.sleep(0.1)
+
+
 def run_pytests(build, total):
-    """Those that mostly wait run beside each other, the loads alone."""
-    loads = set(files_of(LOADS))
-    others = [file for file in files_of(["tests/e2e/test_*.py"])
-              if file not in loads]
-    beside = [start_pytest(build, "e2e", others),
-              start_pytest(build, "clients", files_of(CLIENTS))]
-    for run in beside:
-        finish_pytest(total, *run)
-    rest = [file for file in files_of(["tests/*/test_*.py"])
-            if file not in others and file not in files_of(CLIENTS)]
-    finish_pytest(total, *start_pytest(build, "loads", rest))
+    alone = files_of(ALONE)
+    first = [file for file in files_of(LONGEST) if file not in alone]
+    others = [file for file in files_of(["tests/*/test_*.py"])
+              if file not in alone and file not in first]
+    run_beside(build, total, first + others)
+    finish_pytest(total, *start_pytest(build, "alone", alone))
 
 
 def run_lint(build, total):
