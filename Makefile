@@ -27,10 +27,14 @@ WARN += -Wframe-larger-than=4096
 ifdef CI
 WARN += -Werror
 endif
+# Of the programs; tests are linked without it, from the same objects.
+ifneq ($(findstring clang,$(CC)),clang)
+LTO := -flto=auto -ffat-lto-objects
+endif
 endif
 OPT ?= -O2 -D_FORTIFY_SOURCE=2
 OUR_CFLAGS := -std=c11 -D_GNU_SOURCE -g -Iinclude -I. -I$(BUILD)/gen $(WARN) \
-	-fstack-protector-strong -fPIE -pthread -MMD -MP
+	-fstack-protector-strong -fPIE -pthread -MMD -MP $(LTO)
 LIBS_CFLAGS := $(call PKG,--cflags,$(PKGS_tarryd) $(PKGS_tarry-sidecar))
 OUR_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(SAN)
 COMPILE = $(CC) $(OUR_CFLAGS) $(OPT) $(SAN) $(LIBS_CFLAGS) $(CPPFLAGS) $(CFLAGS)
@@ -73,6 +77,7 @@ $(BUILD)/gen/tarry_ini.h: config/tarry.ini
 $(call OBJ,$(wildcard proxy/config/*.c)): | $(BUILD)/gen/tarry_ini.h
 
 LINK = $(CC) -o $@ $(filter %.o %.a,$^) $(OUR_LDFLAGS) $(LDFLAGS)
+$(PROGRAMS:%=$(BUILD)/%): OUR_LDFLAGS += $(OPT) $(LTO)
 $(BUILD)/tarryd: $(call OBJ,proxy/daemon/tarryd_main.c) $(BUILD)/libtarryd.a \
 		$(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,$(PKGS_tarryd))

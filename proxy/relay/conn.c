@@ -25,7 +25,7 @@
 /* How soon reading is tried again when no buffer was free. */
 #define STARVED_MS 500
 /* Reads of one socket in a turn. */
-#define READS 8
+#define READS 32
 
 static_assert(EVENT_COUNT * SIDE_COUNT <= 64, "one bit an event and side");
 
