@@ -32,12 +32,16 @@ def rest(client):
         got += more
 
 
-def unread(port):
-    """Bytes that wait in the sockets of a local port."""
+def unread(client):
+    """Bytes that wait in the socket at the other end of a client's."""
+    ports = (client.socket.getpeername()[1], client.socket.getsockname()[1])
+
+    def port_of(field):
+        return int(field.split(":")[1], 16)
     with open("/proc/net/tcp") as table:
         rows = [row.split() for row in table][1:]
     return sum(int(row[4].split(":")[1], 16) for row in rows
-               if row[3] == "01" and int(row[1].split(":")[1], 16) == port)
+               if (port_of(row[1]), port_of(row[2])) == ports)
 
 
 @pytest.fixture
@@ -153,7 +157,7 @@ def test_early_segments_stay_apart(postfix, proxy_for):
     with tarryd.connect(CLIENT) as client:
         for text in ENVELOPE:
             client.send(text + "\r\n")
-            wait_until(lambda: unread(tarryd.port) == 0, "it to be read")
+            wait_until(lambda: unread(client) == 0, "it to be read")
         assert [client.reply()[:3] for _ in range(4)] == \
             ["220", "250", "250", "250"]
         assert client.ask("QUIT").startswith("221")
@@ -420,7 +424,7 @@ def test_a_whole_early_session_in_two_segments(mta, proxy_for):
     with tarryd.connect(CLIENT) as client:
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.send("\r\n".join(ENVELOPE) + f"\r\nBDAT {len(body)} LAST\r\n")
-        wait_until(lambda: unread(tarryd.port) == 0, "the first to be read")
+        wait_until(lambda: unread(client) == 0, "the first to be read")
         client.send(body + b"QUIT\r\n")
         client.socket.shutdown(socket.SHUT_WR)
         codes = [line[:4] for line in rest(client).splitlines()]
