@@ -17,7 +17,7 @@ enum evidence_kind {
 };
 
 struct evidence {
-	uint32_t present; /* 1u << EVIDENCE_* */
+	uint64_t present; /* evidence_bit() of each fact that is there */
 	struct addr client;
 	struct syn syn;	      /* syn, stack, family, mss, distance */
 	const char *label;    /* NULL: none; owned by the label table */
@@ -36,11 +36,20 @@ struct evidence {
 	bool early_talker;
 };
 
+_Static_assert(EVIDENCE_COUNT < 64, "each fact has a bit of `present`");
+
+/* The fact's bit in `present`. */
+static inline uint64_t
+evidence_bit(enum evidence_kind kind)
+{
+	return (uint64_t)1 << kind;
+}
+
 /* True if the fact is there. */
 static inline bool
 evidence_has(const struct evidence *e, enum evidence_kind kind)
 {
-	return (e->present >> kind & 1u) != 0;
+	return (e->present & evidence_bit(kind)) != 0;
 }
 
 #endif

@@ -238,7 +238,7 @@ facts_look(struct conn *c)
 static void
 set(struct evidence *e, enum evidence_kind kind)
 {
-	e->present |= 1u << kind;
+	e->present |= evidence_bit(kind);
 }
 
 static void

@@ -60,7 +60,7 @@ hello_gather(struct conn *c, struct evidence *e)
 {
 	if (!make_ja4(c))
 		return;
-	e->present |= 1u << EVIDENCE_JA4;
+	e->present |= evidence_bit(EVIDENCE_JA4);
 	e->ja4 = seat_of(c)->ja4;
 	e->ja4_raw = worker_of(c)->ja4_raw;
 }

@@ -232,7 +232,8 @@ static double
 measure_round(const struct work *w, const struct policy *policy, uint64_t *held,
 	      uint64_t *count)
 {
-	struct evidence e = {.present = UINT32_MAX & ~(1u << EVIDENCE_LABEL),
+	struct evidence e = {.present =
+				 UINT64_MAX & ~evidence_bit(EVIDENCE_LABEL),
 			     .syn = {.version = 4, .eol_pad = SYN_EOL_ABSENT},
 			     .listener = "smtp"};
 	const double start = now_s();

@@ -86,7 +86,7 @@ check_index(const struct policy *policy, const struct evidence *e)
 static void
 check_plan(const struct config *config)
 {
-	struct evidence e = {.present = 1u << EVIDENCE_EARLY_TALKER,
+	struct evidence e = {.present = evidence_bit(EVIDENCE_EARLY_TALKER),
 			     .early_talker = true};
 	struct plan p = plan_make(&config->policy, &e, NULL, NULL);
 
@@ -94,7 +94,7 @@ check_plan(const struct config *config)
 	check(p.error_ms <= p.patience_ms && p.reply_ms <= p.patience_ms);
 	check(p.reply_cap_ms <= PLAN_REPLY_MAX_MS);
 	check_index(&config->policy, &e);
-	e.present = UINT32_MAX;
+	e.present = UINT64_MAX;
 	check(addr_parse_ip(&e.client, "192.0.2.1", 9));
 	e.label = "Linux";
 	e.listener = "smtp";

@@ -42,7 +42,7 @@ make_plan(struct run *r, struct plan *plan)
 
 	memset(&e, 0, sizeof(e));
 	places_look(site.places, &c->place, site.now_ms, &counts);
-	e.present = UINT32_MAX;
+	e.present = UINT64_MAX;
 	e.client = s->client;
 	e.listener = c->listener;
 	e.session_errors = s->counts.errors;

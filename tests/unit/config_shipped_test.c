@@ -57,7 +57,7 @@ shipped_policy(void **state)
 {
 	struct config *c = load_built_in();
 	const struct policy *p = &c->policy;
-	struct evidence e = {.present = 1u << EVIDENCE_EARLY_TALKER,
+	struct evidence e = {.present = evidence_bit(EVIDENCE_EARLY_TALKER),
 			     .early_talker = true};
 	struct plan plan = plan_make(p, &e, NULL, NULL);
 

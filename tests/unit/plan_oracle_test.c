@@ -179,8 +179,9 @@ random_client(void)
 	static const char kinds[][7] = {"\x02", "\x02\x01\x03\x01\x01\x04",
 					"\x02\x04\x08\x01\x03", "\x02\x00", ""};
 	static const uint8_t kinds_counts[] = {1, 6, 5, 2, 0};
-	struct evidence e = {.present =
-				 draw(3) == 0 ? draw(UINT32_MAX) : UINT32_MAX};
+	const uint64_t any =
+	    (uint64_t)draw(UINT32_MAX) << 32 | draw(UINT32_MAX);
+	struct evidence e = {.present = draw(3) == 0 ? any : UINT64_MAX};
 	const char *ip = PICK(ips);
 	const uint32_t layout = draw(COUNT_OF(kinds_counts));
 

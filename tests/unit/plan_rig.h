@@ -66,7 +66,7 @@ decides(const struct policy_condition *c, size_t count,
 static inline struct evidence
 known_client(void)
 {
-	struct evidence e = {.present = (1u << EVIDENCE_COUNT) - 1,
+	struct evidence e = {.present = evidence_bit(EVIDENCE_COUNT) - 1,
 			     .label = "Linux 4.20 or newer",
 			     .early_talker = true};
 

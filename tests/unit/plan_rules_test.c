@@ -32,7 +32,7 @@ first_rule_decides(void **state)
 	assert_int_equal(trace.rule, 0);
 	assert_int_equal(trace.rules_tried, 1);
 
-	e.present &= ~(1u << EVIDENCE_EARLY_TALKER);
+	e.present &= ~evidence_bit(EVIDENCE_EARLY_TALKER);
 	plan = plan_make(&policy, &e, NULL, &trace);
 	assert_int_equal(plan.rule_id, 1);
 	assert_int_equal(trace.rules_tried, 2);
@@ -202,7 +202,7 @@ points_of_absent_facts(void **state)
 	(void)state;
 	plan_make(&policy, &e, NULL, &trace);
 	assert_int_equal(trace.score, 2);
-	e.present &= ~(1u << EVIDENCE_EARLY_TALKER);
+	e.present &= ~evidence_bit(EVIDENCE_EARLY_TALKER);
 	plan_make(&policy, &e, NULL, &trace);
 	assert_int_equal(trace.score, 0);
 	e = known_client();

@@ -31,7 +31,7 @@ numbers(void **state)
 					     .high = rows[i].high};
 		if (decides(&c, 1, &e) != rows[i].want)
 			fail_msg("%s", rows[i].label);
-		e.present = ~(1u << rows[i].kind);
+		e.present = ~evidence_bit(rows[i].kind);
 		if (decides(&c, 1, &e))
 			fail_msg("%s: absent", rows[i].label);
 		e = known_client();
@@ -85,7 +85,7 @@ patterns(void **state)
 		c.count = 2;
 		if (decides(&c, 1, &e) != rows[i].want)
 			fail_msg("%s: second", rows[i].label);
-		e.present &= ~(1u << rows[i].kind);
+		e.present &= ~evidence_bit(rows[i].kind);
 		if (decides(&c, 1, &e))
 			fail_msg("%s: absent", rows[i].label);
 	}
@@ -108,7 +108,7 @@ unknown_asks_for_absence(void **state)
 	assert_true(decides(&either, 1, &e));
 	e.syn.ttl = 100;
 	assert_false(decides(&either, 1, &e));
-	e.present &= ~(1u << EVIDENCE_SYN);
+	e.present &= ~evidence_bit(EVIDENCE_SYN);
 	assert_true(decides(&only, 1, &e));
 	assert_true(decides(&either, 1, &e));
 }
@@ -196,7 +196,7 @@ every_number_is_its_own(void **state)
 					     .low = rows[i].value,
 					     .high = rows[i].value};
 		struct evidence without = e;
-		without.present &= ~(1u << rows[i].kind);
+		without.present &= ~evidence_bit(rows[i].kind);
 		assert_true(decides(&c, 1, &e));
 		assert_false(decides(&c, 1, &without));
 		c.is_not = true;
@@ -244,7 +244,7 @@ negated_unknown_asks_for_presence(void **state)
 	assert_false(decides(&c, 1, &e));
 	e.syn.ttl = 100;
 	assert_true(decides(&c, 1, &e));
-	e.present &= ~(1u << EVIDENCE_SYN);
+	e.present &= ~evidence_bit(EVIDENCE_SYN);
 	assert_false(decides(&c, 1, &e));
 	c.count = 0;
 	assert_false(decides(&c, 1, &e));
