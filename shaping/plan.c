@@ -22,8 +22,21 @@ static void
 add_facts(struct plan_trace *trace, const struct policy_score *score,
 	  const struct evidence *e)
 {
-	if (evidence_tells(e, EVIDENCE_EARLY_TALKER) && e->early_talker)
-		add_points(trace, score->early_talker);
+	const struct {
+		enum evidence_kind kind;
+		int32_t points;
+	} flags[] = {
+	    {EVIDENCE_EARLY_TALKER, score->early_talker},
+	    {EVIDENCE_PIPELINING, score->pipelining},
+	    {EVIDENCE_NON_SMTP, score->non_smtp},
+	    {EVIDENCE_BARE_NEWLINE, score->bare_newline},
+	};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		if (evidence_tells(e, flags[i].kind) &&
+		    evidence_number(e, flags[i].kind) > 0)
+			add_points(trace, flags[i].points);
+	}
 }
 
 static void

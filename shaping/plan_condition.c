@@ -149,51 +149,15 @@ evidence_tells(const struct evidence *e, enum evidence_kind kind)
 	return true;
 }
 
-/* A fact that is a number, or 0 and 1. */
 static uint32_t
 number_of(const struct evidence *e, enum evidence_kind kind,
 	  const struct plan_trace *so_far)
 {
-	switch (kind) {
-	case EVIDENCE_MSS:
-		return e->syn.mss;
-	case EVIDENCE_DISTANCE:
-		return signature_distance(&e->syn);
-	case EVIDENCE_EARLY_TALKER:
-		return e->early_talker ? 1 : 0;
-	case EVIDENCE_SYN_RETRANSMITS:
-		return e->syn_retransmits;
-	case EVIDENCE_SESSION_ERRORS:
-		return e->session_errors;
-	case EVIDENCE_SESSION_RECIPIENTS:
-		return e->session_recipients;
-	case EVIDENCE_SESSION_MESSAGES:
-		return e->session_messages;
-	case EVIDENCE_SESSION_UNKNOWN_USERS:
-		return e->session_unknown_users;
-	case EVIDENCE_CLIENT_SESSIONS:
-		return e->client_sessions;
-	case EVIDENCE_NETWORK_SESSIONS:
-		return e->network_sessions;
-	case EVIDENCE_STACK_SESSIONS:
-		return e->stack_sessions;
-	case EVIDENCE_CLIENT_RATE:
-		return e->client_rate;
-	case EVIDENCE_SCORE:
+	if (kind == EVIDENCE_SCORE)
 		return so_far->score < 0 ? 0 : (uint32_t)so_far->score;
-	case EVIDENCE_SOURCES:
+	if (kind == EVIDENCE_SOURCES)
 		return so_far->sources;
-	case EVIDENCE_NETWORK:
-	case EVIDENCE_SYN:
-	case EVIDENCE_STACK:
-	case EVIDENCE_FAMILY:
-	case EVIDENCE_LABEL:
-	case EVIDENCE_LISTENER:
-	case EVIDENCE_JA4:
-	case EVIDENCE_COUNT:
-		break;
-	}
-	return 0;
+	return evidence_number(e, kind);
 }
 
 /* True if any of the condition's values is that of the fact, which tells. */

@@ -133,9 +133,10 @@ greet_bytes(struct step *st)
 	if (st->ev->fresh == 0)
 		return s->phase;
 	greet_keep_segment(s, st->ev->fresh);
-	if (!s->is_early && !st->site->pipeconnect)
-		st->o->want_plan = true;
+	if (s->is_early || st->site->pipeconnect)
+		return s->phase;
 	s->is_early = true;
+	st->o->want_plan = true;
 	return s->phase;
 }
 

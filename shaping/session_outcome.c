@@ -106,9 +106,26 @@ outcome_reply(struct step *st, const struct pending *e, uint16_t code)
 		count(st->s, what, 1);
 	if (stage != OUTCOME_AT_MESSAGE)
 		return;
+	if (what == OUTCOME_PROTOCOL)
+		manners_refused(st);
 	note_message(st, what, code, &w);
 	leg->is_prdr = false;
 	leg->rcpts = 0;
+}
+
+/* sendmail closes with 421 4.5.0 as soon as it reads a line of text that
+ * ends in LF alone. */
+void
+outcome_closing(struct step *st, uint16_t code)
+{
+	struct words w;
+
+	if (st->leg->client.mode != SMTP_PAYLOAD)
+		return;
+	w = last_line(st);
+	if (outcome_of(OUTCOME_AT_MESSAGE, code, w.text, w.len) ==
+	    OUTCOME_PROTOCOL)
+		manners_refused(st);
 }
 
 void

@@ -104,9 +104,11 @@ observe(struct step *st, size_t *used, bool *is_lost)
 
 	if (left == 0)
 		return false;
+	manners_begin(st);
 	switch (smtp_client_read(&leg->client, st->ev->bytes + *used, left, &n,
 				 &cmd)) {
 	case SMTP_CLIENT_COMMAND:
+		manners_command(st, &cmd);
 		if (cmd.verb == SMTP_STARTTLS &&
 		    tls_is_ours(st, before + n, before == 0 && *used == 0))
 			tls_asked(st);
@@ -135,6 +137,7 @@ observe(struct step *st, size_t *used, bool *is_lost)
 		break;
 	}
 	*used += n;
+	manners_read(st, n);
 	if (mode == SMTP_PAYLOAD || mode == SMTP_OCTETS)
 		upload_spend(st, n);
 	use_segment(st->s, n);

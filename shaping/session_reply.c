@@ -199,6 +199,7 @@ answer(struct step *st, struct pending *e, uint16_t code)
 	note_would(st, e, code);
 	count_reply(st, e, code);
 	steer_client(st, e, code);
+	manners_hello(st, (enum smtp_verb)e->verb, code);
 	if (code >= 400)
 		e->marks |= MARK_REFUSAL;
 	e->time_ms = due;
@@ -218,6 +219,7 @@ unasked(struct step *st, uint16_t code)
 	struct leg *leg = st->leg;
 
 	if (code == SERVICE_CLOSING) {
+		outcome_closing(st, code);
 		release(st, leg->partial);
 		leg->partial = 0;
 		return PHASE_COUNT;
@@ -327,6 +329,7 @@ let_go(struct step *st, const struct pending *e)
 	s->is_opaque = true;
 	s->segments_count = 0;
 	st->o->want_hello = true;
+	manners_tls(st);
 	st->leg->client.mode = SMTP_OPAQUE;
 	return PHASE_BLIND;
 }
@@ -408,6 +411,7 @@ reply_pump(struct step *st)
 		release(st, e.len);
 		leg->drip_len = 0;
 		queue_pop(leg);
+		manners_released(st);
 		after = let_go(st, &e);
 		if (after != PHASE_COUNT)
 			next = after;

@@ -7,6 +7,7 @@
  *   session_place.c   the gate: caps and MTA slots
  *   session_refuse.c  what a client hears that gets no MTA
  *   session_relay.c   commands, payload, the end of a relay
+ *   session_manners.c what the client's bytes tell besides its words
  *   session_tls.c     TLS that ends here, and the keyword STARTTLS
  *   session_queue.c   commands that wait for their reply
  *   session_reply.c   replies: when each is due, and letting them go
@@ -203,6 +204,32 @@ bool relay_is_ending(struct leg *leg);
 /* All was said by one end or both: the client gets the rest, then its FIN. */
 enum session_phase relay_close(struct step *st, enum session_reason reason);
 
+/* session_manners.c */
+
+/* The next thing of the client's stream is read now. */
+void manners_begin(struct step *st);
+
+/* It was this command; not yet noted as the last one. */
+void manners_command(struct step *st, const struct smtp_command *cmd);
+
+/* n bytes of it were read. */
+void manners_read(struct step *st, size_t n);
+
+/* The MTA's answer to this command, if it is a hello: what it offers. */
+void manners_hello(struct step *st, enum smtp_verb verb, uint16_t code);
+
+/* An answer is out, last byte and all. */
+void manners_released(struct step *st);
+
+/* The client may begin TLS, by the 220 that is out now. */
+void manners_tls(struct step *st);
+
+/* What was said in the clear does not count any more (RFC 3207 4.2). */
+void manners_tls_up(struct leg *leg);
+
+/* The MTA has refused a message for how it was sent. */
+void manners_refused(struct step *st);
+
 /* session_tls.c */
 session_handler tls_open;
 session_handler tls_bytes;
@@ -332,6 +359,9 @@ uint32_t reply_held(struct leg *leg);
 /* Counts the class of the answer to `e`, and notes what became of a message.
  */
 void outcome_reply(struct step *st, const struct pending *e, uint16_t code);
+
+/* The same for a 421 that nobody asked for. */
+void outcome_closing(struct step *st, uint16_t code);
 
 /* The same for a reply between 353 and the last. */
 void outcome_part(struct step *st, uint16_t code);

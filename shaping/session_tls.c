@@ -115,6 +115,7 @@ shake(struct step *st)
 {
 	struct session *s = st->s;
 
+	manners_tls(st);
 	s->tls = SESSION_TLS_SHAKES;
 	s->unused = 0;
 	s->segments_count = 0;
@@ -185,6 +186,7 @@ tls_up(struct step *st)
 	if (leg == NULL)
 		return greet_begin(st);
 	memset(&leg->client, 0, sizeof(leg->client));
+	manners_tls_up(leg);
 	if (!s->is_lost)
 		return PHASE_RELAY;
 	leg->client.mode = SMTP_OPAQUE;

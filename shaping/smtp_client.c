@@ -62,6 +62,14 @@ is_null_sender(const char *args, size_t len)
 	return at + 1 < len && args[at] == '<' && args[at + 1] == '>';
 }
 
+static bool
+is_empty(const char *line, size_t len)
+{
+	size_t at = skip_blanks(line, 0, len);
+
+	return at < len && (line[at] == '\r' || line[at] == '\n');
+}
+
 /*
  * BDAT SP size [SP LAST]. A size that is none means that no octets follow
  * (the MTA says 501); one beyond 2^63 cannot be counted: false.
@@ -99,7 +107,10 @@ finish_command(struct smtp_client *c, struct smtp_command *cmd)
 
 	memset(cmd, 0, sizeof(*cmd));
 	cmd->verb = smtp_verb_find(c->line, end);
+	cmd->is_empty = is_empty(c->line, len) && c->line_bytes == len;
 	c->line_bytes = 0;
+	if (cmd->verb == SMTP_OTHER)
+		c->is_foreign |= smtp_line_is_foreign(c->line, len);
 	if (cmd->verb == SMTP_MAIL)
 		cmd->null_sender = is_null_sender(c->line + args, len - args);
 	if (cmd->verb == SMTP_BDAT &&
@@ -108,6 +119,18 @@ finish_command(struct smtp_client *c, struct smtp_command *cmd)
 	if (smtp_verb_arms(cmd->verb) == SMTP_WAIT)
 		c->mode = SMTP_WAITING;
 	return SMTP_CLIENT_COMMAND;
+}
+
+/* The line ends here, or goes on: whether CR stands before its LF. */
+static void
+note_line_end(struct smtp_client *c, const uint8_t *bytes, size_t n,
+	      bool is_whole)
+{
+	const size_t last = is_whole ? n - 1 : n;
+	const bool is_cr = last > 0 ? bytes[last - 1] == '\r' : c->was_cr;
+
+	c->has_bare_line |= is_whole && !is_cr;
+	c->was_cr = !is_whole && is_cr;
 }
 
 /* Takes bytes up to and with the next LF; true once the LF is there. */
@@ -122,8 +145,17 @@ take_line(struct smtp_client *c, const uint8_t *bytes, size_t len, size_t *used)
 	if (room > 0)
 		memcpy(c->line + c->line_bytes, bytes, n < room ? n : room);
 	c->line_bytes += (uint32_t)(n > SMTP_LINE_MAX ? SMTP_LINE_MAX + 1 : n);
+	note_line_end(c, bytes, n, lf != NULL);
 	*used = n;
 	return lf != NULL;
+}
+
+/* It cannot be followed because it is no SMTP. */
+static enum smtp_client_event
+is_none_of_ours(struct smtp_client *c)
+{
+	c->is_foreign = true;
+	return SMTP_CLIENT_LOST;
 }
 
 static enum smtp_client_event
@@ -133,11 +165,11 @@ read_command(struct smtp_client *c, const uint8_t *bytes, size_t len,
 	bool whole;
 
 	if (!c->any_byte && bytes[0] == TLS_HANDSHAKE)
-		return SMTP_CLIENT_LOST;
+		return is_none_of_ours(c);
 	c->any_byte = true;
 	whole = take_line(c, bytes, len, used);
 	if (c->line_bytes > SMTP_LINE_MAX)
-		return SMTP_CLIENT_LOST;
+		return is_none_of_ours(c);
 	return whole ? finish_command(c, cmd) : SMTP_CLIENT_MORE;
 }
 
@@ -206,12 +238,20 @@ follow_odd_dots(struct smtp_client *c, const uint8_t *bytes, size_t len)
 	c->odd_dot = (uint8_t)odd;
 }
 
+static bool
+is_behind_cr(enum dot dot)
+{
+	return dot == DOT_CR || dot == DOT_DOT_CR || dot == DOT_DOT_ODD_CR ||
+	       dot == DOT_DOT_CR_CR;
+}
+
 /* A LF: whether it ends the message, or may. */
 static enum smtp_client_event
 at_line_end(struct smtp_client *c, enum dot dot)
 {
 	uint8_t form;
 
+	c->has_bare_text |= !is_behind_cr(dot);
 	if (dot < DOT_DOT)
 		return SMTP_CLIENT_MORE;
 	if (dot == DOT_DOT_CR) {
@@ -280,6 +320,7 @@ void
 smtp_client_payload(struct smtp_client *c)
 {
 	c->mode = SMTP_PAYLOAD;
+	c->has_bare_text = false;
 	c->dot = DOT_LINE_START;
 	c->odd_dot = ODD_LINE_END;
 }
@@ -295,6 +336,7 @@ smtp_client_was_end(struct smtp_client *c)
 {
 	c->mode = SMTP_COMMANDS;
 	c->no_ends = 0;
+	c->is_unsure = true;
 }
 
 bool

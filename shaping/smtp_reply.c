@@ -8,6 +8,11 @@
 
 #include "tarry/smtp.h"
 
+/* RFC 2920 2 */
+static const char keyword[] = "PIPELINING";
+#define KEYWORD_LEN (sizeof(keyword) - 1)
+#define NO_KEYWORD 0xff
+
 enum column {
 	COLUMN_CODE = 0,
 	COLUMN_MARK = 3,
@@ -33,18 +38,36 @@ take_head(struct smtp_reply *r, uint8_t byte)
 			return false;
 		r->more = byte == '-';
 		memset(r->head, 0, sizeof(r->head));
+		r->word = 0;
 		r->code = r->line_code;
 	}
 	r->at++;
 	return true;
 }
 
+/* The next byte of a line whose text so far is the keyword's beginning. */
+static void
+match_keyword(struct smtp_reply *r, uint8_t byte)
+{
+	if (r->word < KEYWORD_LEN && (byte == keyword[r->word] ||
+				      byte == keyword[r->word] + ('a' - 'A'))) {
+		r->word++;
+		return;
+	}
+	if (r->word == KEYWORD_LEN)
+		r->has_pipelining |=
+		    byte == '\r' || byte == '\n' || byte == ' ';
+	r->word = NO_KEYWORD;
+}
+
 /* A byte of what follows the code. */
 static void
 keep_text(struct smtp_reply *r, uint8_t byte)
 {
-	r->head[r->at - COLUMN_TEXT] = (char)byte;
-	r->at++;
+	if (r->at < COLUMN_REST)
+		r->head[r->at++ - COLUMN_TEXT] = (char)byte;
+	if (r->word != NO_KEYWORD)
+		match_keyword(r, byte);
 }
 
 /* One byte at `bytes`, or all of the text up to its LF. */
@@ -60,7 +83,7 @@ take_some(struct smtp_reply *r, const uint8_t *bytes, size_t len, bool *is_line)
 		*is_line = r->at == COLUMN_TEXT && bytes[0] == '\n';
 		return 1;
 	}
-	if (r->at < COLUMN_REST) {
+	if (r->at < COLUMN_REST || r->word != NO_KEYWORD) {
 		keep_text(r, bytes[0]);
 		*is_line = bytes[0] == '\n';
 		return 1;

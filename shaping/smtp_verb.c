@@ -3,15 +3,18 @@
 
 #include <string.h>
 
+enum smtp_group { SMTP_ANY, SMTP_LAST };
+
 struct verb_row {
 	const char *text;
 	enum smtp_arms arms;
 	enum smtp_delay delay;
+	enum smtp_group group;
 };
 
 static const struct verb_row verbs[SMTP_VERB_COUNT] = {
-#define VERB(id, text, arms, delay)                                            \
-	[SMTP_##id] = {text, SMTP_##arms, SMTP_DELAY_##delay},
+#define VERB(id, text, arms, delay, group)                                     \
+	[SMTP_##id] = {text, SMTP_##arms, SMTP_DELAY_##delay, SMTP_##group},
 #include "tarry/verbs.def"
 #undef VERB
 };
@@ -65,4 +68,10 @@ enum smtp_delay
 smtp_verb_delay(enum smtp_verb verb)
 {
 	return verbs[verb].delay;
+}
+
+bool
+smtp_verb_ends_group(enum smtp_verb verb)
+{
+	return verbs[verb].group == SMTP_LAST;
 }

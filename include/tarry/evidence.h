@@ -34,6 +34,9 @@ struct evidence {
 	uint32_t stack_sessions;
 	uint32_t client_rate; /* a minute */
 	bool early_talker;
+	bool pipelining;
+	bool non_smtp;
+	bool bare_newline;
 };
 
 _Static_assert(EVIDENCE_COUNT < 64, "each fact has a bit of `present`");
@@ -44,6 +47,10 @@ evidence_bit(enum evidence_kind kind)
 {
 	return (uint64_t)1 << kind;
 }
+
+/* The value of a NUMBER or FLAG that is there; 0 of other kinds, and of SCORE
+ * and SOURCES, which plan_make() counts. */
+uint32_t evidence_number(const struct evidence *e, enum evidence_kind kind);
 
 /* True if the fact is there. */
 static inline bool

@@ -62,6 +62,9 @@ struct policy_rule {
 /* Points for facts, before any rule is tried. */
 struct policy_score {
 	int32_t early_talker;
+	int32_t pipelining;
+	int32_t non_smtp;
+	int32_t bare_newline;
 };
 
 struct policy {

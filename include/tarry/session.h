@@ -185,7 +185,7 @@ struct session {
 	bool is_between_segments : 1; /* an early one ended, the next waits */
 	bool is_holding : 1;
 	bool is_spent : 1; /* budget used up, released or draining: no delays */
-	bool is_early : 1; /* the client spoke before the greeting */
+	bool is_early : 1; /* spoke before the greeting, and may not */
 	bool is_greeted : 1; /* the greeting is out, last byte and all */
 	bool is_done : 1;    /* done_ms is set */
 	bool client_fin : 1;
@@ -199,7 +199,10 @@ struct session {
 	uint8_t tls : 3;    /* enum session_tls */
 	/* The shell sets it before OPEN: TLS comes before all else. */
 	bool is_implicit_tls : 1;
-	bool is_kept : 1; /* the line under way may be STARTTLS: held */
+	bool is_kept : 1;	/* the line under way may be STARTTLS: held */
+	bool is_pipelining : 1; /* spoke on where it had to wait for us */
+	bool is_non_smtp : 1;	/* said what is no command where one belongs */
+	bool is_bare_newline : 1; /* ended a line with LF alone */
 };
 
 /* A command on its way: asked, then answered and perhaps held. */
@@ -220,15 +223,21 @@ struct leg {
 	uint32_t drip_len;  /* its whole length; 0: not begun */
 	uint32_t rcpts;	    /* accepted in this transaction */
 	uint32_t prdr_left; /* replies still to come behind a 353 */
-	uint8_t head;	    /* oldest entry */
-	uint8_t answered;   /* entries from head on that are answered */
-	uint8_t count;	    /* entries in all */
-	bool null_sender;   /* perhaps a callback: no delays */
+	/* Of the client's unused bytes those that were there before the last
+	 * reply was out. */
+	uint32_t ahead;
+	uint8_t head;	  /* oldest entry */
+	uint8_t answered; /* entries from head on that are answered */
+	uint8_t count;	  /* entries in all */
+	bool null_sender; /* perhaps a callback: no delays */
 	bool greeting_done;
 	bool is_in_ring;
 	bool is_begun;	  /* MAIL or AUTH was said: too late for our TLS */
 	bool is_gathered; /* a reply to EHLO waits, unused, to be whole */
-	bool is_prdr; /* this message's recipients had replies of their own */
+	bool is_prdr;	/* this message's recipients had replies of their own */
+	bool has_hello; /* EHLO or HELO was answered */
+	bool may_pipeline; /* and that answer offers PIPELINING */
+	bool is_ahead;	   /* the line under way began before its time */
 	struct pending few[SESSION_REPLIES_FEW];
 	/* Lent by the shell on orders.want_ring: SESSION_REPLIES_CAP entries,
 	 * or NULL. Set, and on orders.give_ring taken back and set to NULL,

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 enum smtp_verb {
-#define VERB(id, text, arms, delay) SMTP_##id,
+#define VERB(id, text, arms, delay, group) SMTP_##id,
 #include "tarry/verbs.def"
 #undef VERB
 	SMTP_VERB_COUNT
@@ -30,6 +30,10 @@ enum smtp_delay { SMTP_DELAY_REPLY, SMTP_DELAY_DATA, SMTP_DELAY_NONE };
 const char *smtp_verb_name(enum smtp_verb verb);
 enum smtp_arms smtp_verb_arms(enum smtp_verb verb);
 enum smtp_delay smtp_verb_delay(enum smtp_verb verb);
+
+/* True if a client waits for its answer before it says anything else, though
+ * it may pipeline (RFC 2920 3.1, RFC 3207 4, RFC 4954 4). */
+bool smtp_verb_ends_group(enum smtp_verb verb);
 
 /* Of a command line this much is looked at; the rest is counted. */
 #define SMTP_LINE_KEPT 40
@@ -52,6 +56,7 @@ struct smtp_command {
 	enum smtp_verb verb;
 	bool null_sender; /* MAIL FROM:<> */
 	bool is_last;	  /* BDAT ... LAST */
+	bool is_empty;	  /* nothing but blanks and the line's end */
 };
 
 /* The client's stream. Zeroed is the beginning of a session. */
@@ -65,7 +70,13 @@ struct smtp_client {
 	uint8_t dot;	 /* where in CRLF . CRLF the payload stands */
 	uint8_t odd_dot; /* the same for the odd forms of the dot */
 	uint8_t no_ends; /* odd forms taken for text: a bit each */
-	bool any_byte;
+	bool any_byte : 1;
+	bool was_cr : 1; /* the line under way ends in CR so far */
+	/* What the session looks at behind each read. */
+	bool has_bare_line : 1; /* a line ended in LF alone */
+	bool has_bare_text : 1; /* so did one of this payload */
+	bool is_foreign : 1;	/* see smtp_line_is_foreign() */
+	bool is_unsure : 1; /* behind an odd end: perhaps text, not commands */
 	char line[SMTP_LINE_KEPT];
 };
 
@@ -112,6 +123,14 @@ void smtp_client_was_end(struct smtp_client *c);
  */
 bool smtp_client_is_starttls(const struct smtp_client *c, size_t len);
 
+/*
+ * True if a command line, of which line[0..len) is the beginning, is not
+ * SMTP's: no word of letters, digits and `-` stands at its beginning, or one
+ * of HTTP or SSH. A word that only no RFC knows is not foreign, nor is an
+ * empty line.
+ */
+bool smtp_line_is_foreign(const char *line, size_t len);
+
 /* The MTA's stream. Zeroed is the beginning of a session. */
 struct smtp_reply {
 	uint16_t code; /* of the first line; 0 while unknown */
@@ -120,6 +139,8 @@ struct smtp_reply {
 	uint8_t at;   /* column, 8 and more are alike */
 	char head[4]; /* what follows the code: an enhanced status, or not */
 	bool more;    /* the line says that another follows */
+	uint8_t word; /* letters of PIPELINING that the line begins with */
+	bool has_pipelining; /* a line is that keyword */
 };
 
 enum smtp_reply_event {

@@ -235,6 +235,9 @@ metrics_session(struct metrics *m, const struct session_report *r)
 	count_tls(m, r);
 	metrics_add(m, METRIC_OPAQUE, s->is_opaque && !s->is_lost);
 	metrics_add(m, METRIC_EARLY_TALKERS, s->is_early);
+	metrics_add(m, METRIC_ODD_PIPELINING, s->is_pipelining);
+	metrics_add(m, METRIC_ODD_NON_SMTP, s->is_non_smtp);
+	metrics_add(m, METRIC_ODD_BARE_NEWLINE, s->is_bare_newline);
 	metrics_add(m, METRIC_REPLIES_HELD, c->replies_held);
 	metrics_add(m, METRIC_MESSAGES_ACCEPTED, c->messages);
 	metrics_add(m, METRIC_MESSAGES_REFUSED, c->messages_refused);

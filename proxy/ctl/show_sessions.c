@@ -19,6 +19,21 @@ seconds(const json_t *of, const char *key)
 	return (double)json_integer_value(json_object_get(of, key)) / 1000;
 }
 
+/* How the client behaves, if it is worth a word. */
+static void
+print_manners(const json_t *line)
+{
+	const json_t *list = json_object_get(line, "manners");
+	const json_t *name;
+	size_t i;
+
+	json_array_foreach(list, i, name)
+	{
+		printf(" %s", json_string_value(name));
+	}
+	printf("\n");
+}
+
 static void
 print_session(void *ctx, const json_t *line)
 {
@@ -28,13 +43,14 @@ print_session(void *ctx, const json_t *line)
 		printf("%-8s %-24s %-10s %-14s %-8s %8s %8s\n", "id", "client",
 		       "class", "rule", "phase", "age", "held");
 	*has_head = true;
-	printf("%-8lld %-24s %-10s %-14s %-8s %7.1fs %7.1fs%s%s\n",
+	printf("%-8lld %-24s %-10s %-14s %-8s %7.1fs %7.1fs%s%s",
 	       (long long)json_integer_value(json_object_get(line, "id")),
 	       text(line, "client"), text(line, "class"), text(line, "rule"),
 	       text(line, "phase"), seconds(line, "age_ms"),
 	       seconds(line, "held_ms"),
 	       json_is_true(json_object_get(line, "held")) ? " now" : "",
 	       text(line, "mode")[0] == 's' ? " (shadow)" : "");
+	print_manners(line);
 }
 
 enum ctl_exit

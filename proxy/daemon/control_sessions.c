@@ -29,6 +29,28 @@ end(struct control *c, const char *error)
 	control_request_end(r, error);
 }
 
+/* The facts that are so, by their names. */
+static json_t *
+manners(const struct worker_view_row *row)
+{
+	const struct {
+		const char *name;
+		bool is_so;
+	} facts[] = {
+	    {"early_talker", row->is_early},
+	    {"pipelining", row->is_pipelining},
+	    {"non_smtp", row->is_non_smtp},
+	    {"bare_newline", row->is_bare_newline},
+	};
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
+		if (facts[i].is_so)
+			json_array_append_new(list, json_string(facts[i].name));
+	}
+	return list;
+}
+
 static void
 say_row(const struct control *c, const struct worker_view_row *row)
 {
@@ -40,14 +62,14 @@ say_row(const struct control *c, const struct worker_view_row *row)
 	log_address(&row->client, client);
 	control_request_say(
 	    s->request,
-	    json_pack("{sI si ss so so ss ss sb sI sI}", "id",
+	    json_pack("{sI si ss so so ss ss sb sI sI so}", "id",
 		      (json_int_t)row->id, "worker", (int)s->worker, "client",
 		      client, "class", escape_json(class, strlen(class)),
 		      "rule", escape_json(rule, strlen(rule)), "mode",
 		      row->is_shadow ? "shadow" : "enforce", "phase",
 		      session_phase_name(row->phase), "held", (int)row->is_held,
 		      "age_ms", (json_int_t)row->age_ms, "held_ms",
-		      (json_int_t)row->held_ms));
+		      (json_int_t)row->held_ms, "manners", manners(row)));
 	s->left--;
 }
 

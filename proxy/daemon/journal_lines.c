@@ -195,50 +195,6 @@ static const struct {
 #undef EVIDENCE
 };
 
-/* The value of a number or flag. */
-static uint32_t
-number_of(const struct evidence *e, enum evidence_kind kind)
-{
-	switch (kind) {
-	case EVIDENCE_MSS:
-		return e->syn.mss;
-	case EVIDENCE_DISTANCE:
-		return signature_distance(&e->syn);
-	case EVIDENCE_EARLY_TALKER:
-		return e->early_talker;
-	case EVIDENCE_SYN_RETRANSMITS:
-		return e->syn_retransmits;
-	case EVIDENCE_SESSION_ERRORS:
-		return e->session_errors;
-	case EVIDENCE_SESSION_RECIPIENTS:
-		return e->session_recipients;
-	case EVIDENCE_SESSION_MESSAGES:
-		return e->session_messages;
-	case EVIDENCE_SESSION_UNKNOWN_USERS:
-		return e->session_unknown_users;
-	case EVIDENCE_CLIENT_SESSIONS:
-		return e->client_sessions;
-	case EVIDENCE_NETWORK_SESSIONS:
-		return e->network_sessions;
-	case EVIDENCE_STACK_SESSIONS:
-		return e->stack_sessions;
-	case EVIDENCE_CLIENT_RATE:
-		return e->client_rate;
-	case EVIDENCE_SCORE: /* counted anew by whoever plans */
-	case EVIDENCE_SOURCES:
-	case EVIDENCE_NETWORK:
-	case EVIDENCE_SYN:
-	case EVIDENCE_STACK:
-	case EVIDENCE_FAMILY:
-	case EVIDENCE_LABEL:
-	case EVIDENCE_LISTENER:
-	case EVIDENCE_JA4:
-	case EVIDENCE_COUNT:
-		break;
-	}
-	return 0;
-}
-
 static enum signature_level
 level_of(enum evidence_kind kind)
 {
@@ -278,7 +234,7 @@ put_fact(struct log_line *l, const struct journal_feed *f,
 		break;
 	case NUMBER:
 	case FLAG:
-		log_line_number(l, name, number_of(e, kind));
+		log_line_number(l, name, evidence_number(e, kind));
 		break;
 	}
 }
@@ -367,7 +323,7 @@ journal_end(struct journal_feed *f, const struct session_report *r)
 	log_line_text(&l, "last_verb",
 		      smtp_verb_name((enum smtp_verb)s->last_verb),
 		      LOG_PEER_CAP);
-	log_line_flag(&l, "early_talker", s->is_early);
+	log_line_manners(&l, s);
 	log_line_flag(&l, "greeted", s->is_greeted);
 	log_line_flag(&l, "tls", s->is_opaque && !s->is_lost);
 	log_line_flag(&l, "lost", s->is_lost);

@@ -59,6 +59,9 @@ void log_line_object_end(struct log_line *l);
 /* Adds all that was counted of a session. */
 void log_line_counts(struct log_line *l, const struct session_counts *c);
 
+/* The facts of how the client behaves, those that are so. */
+void log_line_manners(struct log_line *l, const struct session *s);
+
 /* "sidecar", "kernel" or "none". */
 const char *log_line_syn_source(enum syn_source source);
 

@@ -258,6 +258,15 @@ log_line_counts(struct log_line *l, const struct session_counts *c)
 				c->outcomes[i]);
 }
 
+void
+log_line_manners(struct log_line *l, const struct session *s)
+{
+	log_line_flag(l, "early_talker", s->is_early);
+	log_line_flag(l, "pipelining", s->is_pipelining);
+	log_line_flag(l, "non_smtp", s->is_non_smtp);
+	log_line_flag(l, "bare_newline", s->is_bare_newline);
+}
+
 /* How the client's first TLS message went wrong; NULL if it did not. */
 static const char *
 hello_text(const struct client_hello *h)
@@ -332,7 +341,7 @@ log_line_session(struct log_line *l, const struct config_log *style,
 	log_line_text(l, "last_verb",
 		      smtp_verb_name((enum smtp_verb)s->last_verb),
 		      LOG_PEER_CAP);
-	log_line_flag(l, "early_talker", s->is_early);
+	log_line_manners(l, s);
 	put_tls(l, r);
 	log_line_flag(l, "lost", s->is_lost);
 	log_line_text(l, "phase", session_phase_name(r->phase), LOG_PEER_CAP);

@@ -286,6 +286,15 @@ gather_session(const struct session *s, struct evidence *e)
 	if (s->is_early || s->is_greeted)
 		set(e, EVIDENCE_EARLY_TALKER);
 	e->early_talker = s->is_early;
+	/* Known from the first command on. */
+	if (s->last_verb != SMTP_GREETING || s->is_lost) {
+		set(e, EVIDENCE_PIPELINING);
+		set(e, EVIDENCE_NON_SMTP);
+		set(e, EVIDENCE_BARE_NEWLINE);
+	}
+	e->pipelining = s->is_pipelining;
+	e->non_smtp = s->is_non_smtp;
+	e->bare_newline = s->is_bare_newline;
 	set(e, EVIDENCE_SESSION_ERRORS);
 	e->session_errors = s->counts.errors;
 	set(e, EVIDENCE_SESSION_RECIPIENTS);

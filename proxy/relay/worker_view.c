@@ -18,6 +18,10 @@ fill_row(const struct worker *w, const struct conn *c,
 	    .phase = (enum session_phase)s->phase,
 	    .is_held = session_is_held(s),
 	    .is_shadow = s->plan.is_shadow,
+	    .is_early = s->is_early,
+	    .is_pipelining = s->is_pipelining,
+	    .is_non_smtp = s->is_non_smtp,
+	    .is_bare_newline = s->is_bare_newline,
 	};
 }
 

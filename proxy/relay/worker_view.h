@@ -27,6 +27,10 @@ struct worker_view_row {
 	enum session_phase phase;
 	bool is_held; /* at this moment */
 	bool is_shadow;
+	bool is_early; /* how the client behaves; see session.h */
+	bool is_pipelining;
+	bool is_non_smtp;
+	bool is_bare_newline;
 };
 
 struct worker_view {

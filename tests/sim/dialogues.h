@@ -24,6 +24,8 @@ struct dialogue {
 	bool prdr;
 	bool takes_bare_lf;
 	bool refuses_rcpt;
+	/* What is told of it: p pipelining, n non_smtp, b bare_newline. */
+	const char *manners;
 	bool is_loose; /* replies cannot be foretold: only bytes are checked */
 };
 

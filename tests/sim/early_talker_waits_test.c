@@ -92,7 +92,7 @@ pipeconnect_makes_it_fair(void **state)
 	world_open(&scene, &site, &plan, 1000);
 	scene_client("EHLO early\r\n");
 	assert_false(scene.wants_plan);
-	assert_true(scene.s.is_early);
+	assert_false(scene.s.is_early);
 }
 
 static void

@@ -261,6 +261,47 @@ check_complete(const struct run *r)
 		world_breach("gave_up, but the client waited for everything");
 }
 
+/* True if nothing kept the client from saying all, and us from hearing it. */
+static bool
+is_plain(const struct run *r)
+{
+	const struct run_plot *p = &r->plot;
+
+	return p->leaves_ms == 0 && p->closes_at < 0 && !r->w.s.is_lost &&
+	       p->greeting[3] == ' ' && memcmp(p->greeting, "220", 3) == 0 &&
+	       (r->w.reason == REASON_QUIT ||
+		r->w.reason == REASON_CLIENT_CLOSED ||
+		r->w.reason == REASON_MTA_CLOSED);
+}
+
+static void
+check_manner(const struct run *r, char manner, bool is_told, bool is_sure)
+{
+	const char *manners = r->plot.dialogue->manners;
+	bool want = manners != NULL && strchr(manners, manner) != NULL;
+
+	/* These clients go on as if nothing had happened when EHLO or DATA is
+	 * refused; then they do pipeline, or say text as commands. */
+	if (is_told && !want && (r->plot.closes_at < 0 || !r->plot.says_421))
+		world_breach("manners were told of a client that has others");
+	if (!is_told && want && is_sure)
+		world_breach("the client's manners were not told");
+}
+
+/* The same of a client whatever the cuts and delays; who speaks on is told
+ * apart from one whose words are slow to come. */
+static void
+check_manners(const struct run *r)
+{
+	const struct session *s = &r->w.s;
+	bool is_sure = is_plain(r) && !r->plot.dialogue->is_loose;
+	bool is_fast = r->plot.lag_ms == 0 && !r->w.site.pipeconnect;
+
+	check_manner(r, 'p', s->is_pipelining, is_sure && is_fast);
+	check_manner(r, 'n', s->is_non_smtp, is_sure);
+	check_manner(r, 'b', s->is_bare_newline, is_sure);
+}
+
 void
 run_check(const struct run *r)
 {
@@ -280,6 +321,7 @@ run_check(const struct run *r)
 	check_ours(r);
 	check_claim(r);
 	check_complete(r);
+	check_manners(r);
 	if (r->w.s.is_lost && !r->plot.dialogue->is_loose &&
 	    strcmp(r->plot.greeting, "220*********\r\n") != 0)
 		world_breach("track was lost of a plain dialogue");

@@ -345,15 +345,16 @@ session_line_has_it_all(void **state)
 	    " label_quality=exact ",
 	    " greet_ms=3000 gate_ms=0 caps_ms=0 held_ms=3000 would_ms=0 ",
 	    " gave_up_ms=0 replies_held=0 ",
-	    " last_verb=RCPT early_talker=yes ",
-	    " phase=relay reason=quit duration_ms=3500\n",
+	    " last_verb=RCPT early_talker=yes pipelining=yes non_smtp=yes ",
+	    " bare_newline=yes phase=relay reason=quit duration_ms=3500\n",
 	};
 	struct session s = some_session();
 	struct session_report r = some_report(&s);
 	struct log_line l;
 
 	(void)state;
-	s.is_early = true;
+	s.is_early = s.is_pipelining = true;
+	s.is_non_smtp = s.is_bare_newline = true;
 	s.last_verb = SMTP_RCPT;
 	log_line_session(&l, &logfmt, 0, &r);
 	l.text[l.len] = '\0';

@@ -162,6 +162,9 @@ a_session_is_counted_everywhere(void **state)
 	    ("tarry_signature_lookups_total{source=\"sidecar\",result=\"hit\"} "
 	     "1"),
 	    "tarry_early_talkers_total 1",
+	    "tarry_odd_manners_total{kind=\"pipelining\"} 1",
+	    "tarry_odd_manners_total{kind=\"non_smtp\"} 0",
+	    "tarry_odd_manners_total{kind=\"bare_newline\"} 1",
 	    "tarry_replies_held_total 3",
 	    "tarry_messages_total{outcome=\"accepted\"} 4",
 	    "tarry_recipients_total{outcome=\"refused\"} 5",
@@ -172,6 +175,8 @@ a_session_is_counted_everywhere(void **state)
 		     .shadow_rule_id = PLAN_NO_RULE},
 	    .reason = REASON_GAVE_UP,
 	    .is_early = true,
+	    .is_pipelining = true,
+	    .is_bare_newline = true,
 	    .counts = {.held_ms = 9000,
 		       .gave_up_ms = 7000,
 		       .bytes = {11, 22},

@@ -125,6 +125,10 @@ put_conditions(FILE *out)
 	if (draw(8) == 0)
 		fputs("early_talker = yes\n", out);
 	if (draw(8) == 0)
+		fputs("pipelining = yes\n", out);
+	if (draw(8) == 0)
+		fputs("not.non_smtp = no\n", out);
+	if (draw(8) == 0)
 		fputs("ja4 = unknown\n", out);
 	for (uint32_t i = draw(6) == 0 ? 1 + draw(3) : 0; i > 0; i--)
 		fprintf(out, "ja4 = %s\n", PICK(ja4_patterns));
@@ -195,6 +199,9 @@ random_client(void)
 				    : "t13d020100_002f,c014,c030_000a";
 	}
 	e.early_talker = draw(2);
+	e.pipelining = draw(2);
+	e.non_smtp = draw(2);
+	e.bare_newline = draw(2);
 	e.syn.version = draw(3) == 0 ? 6 : 4;
 	e.syn.ttl = (uint8_t)(20 + draw(120));
 	e.syn.mss = (uint16_t)(draw(4) == 0 ? 0 : draw(2) ? 1460 : 1400);

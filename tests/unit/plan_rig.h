@@ -68,7 +68,10 @@ known_client(void)
 {
 	struct evidence e = {.present = evidence_bit(EVIDENCE_COUNT) - 1,
 			     .label = "Linux 4.20 or newer",
-			     .early_talker = true};
+			     .early_talker = true,
+			     .pipelining = true,
+			     .non_smtp = true,
+			     .bare_newline = true};
 
 	assert_true(addr_parse_ip(&e.client, "192.0.2.7", 9));
 	e.syn.version = 4;

@@ -120,6 +120,35 @@ governor(void **state)
 	}
 }
 
+/* Each has its points, and is a source of its own; what is not so has none. */
+static void
+facts_have_points(void **state)
+{
+	const struct policy policy = {.score = {.early_talker = 1,
+						.pipelining = 10,
+						.non_smtp = 100,
+						.bare_newline = 1000}};
+	struct evidence e = known_client();
+	struct plan_trace trace;
+	int32_t score = 0;
+
+	(void)state;
+	for (unsigned bits = 0; bits < 16; bits++) {
+		e.early_talker = (bits & 1) != 0;
+		e.pipelining = (bits & 2) != 0;
+		e.non_smtp = (bits & 4) != 0;
+		e.bare_newline = (bits & 8) != 0;
+		score = (int32_t)((bits & 1) + (bits >> 1 & 1) * 10 +
+				  (bits >> 2 & 1) * 100 + (bits >> 3) * 1000);
+		(void)plan_make(&policy, &e, NULL, &trace);
+		assert_int_equal(trace.score, score);
+		assert_int_equal(trace.sources, __builtin_popcount(bits));
+	}
+	e.present = 0;
+	(void)plan_make(&policy, &e, NULL, &trace);
+	assert_int_equal(trace.score, 0);
+}
+
 /* An early talker has 2 points of [score]; rules add, test and decide. */
 static void
 points(void **state)
@@ -441,6 +470,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(first_rule_decides),
 	    cmocka_unit_test(governor),
+	    cmocka_unit_test(facts_have_points),
 	    cmocka_unit_test(points),
 	    cmocka_unit_test(points_of_absent_facts),
 	    cmocka_unit_test(rules_in_shadow),

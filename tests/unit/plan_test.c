@@ -21,6 +21,10 @@ numbers(void **state)
 	    {"distance below", EVIDENCE_DISTANCE, 13, 40, false},
 	    {"early, asked yes", EVIDENCE_EARLY_TALKER, 1, 1, true},
 	    {"early, asked no", EVIDENCE_EARLY_TALKER, 0, 0, false},
+	    {"pipelining", EVIDENCE_PIPELINING, 1, 1, true},
+	    {"pipelining, asked no", EVIDENCE_PIPELINING, 0, 0, false},
+	    {"non_smtp", EVIDENCE_NON_SMTP, 1, 1, true},
+	    {"bare_newline", EVIDENCE_BARE_NEWLINE, 1, 1, true},
 	};
 	struct evidence e = known_client();
 

@@ -9,7 +9,8 @@
 #include "tarry/smtp.h"
 #include "tests/unit/guard.h"
 
-/* What is seen: "code/len " for each reply, "lost", or what is under way. */
+/* What is seen: "code/len " for each reply, "+" with PIPELINING, "lost", or
+ * what is under way. */
 struct row {
 	const char *label;
 	const char *bytes;
@@ -25,6 +26,15 @@ static const struct row rows[] = {
     {"bare line feeds", "250-a\n250 b\n250\n", "250/12 250/4 "},
     {"no text", "250 \r\n", "250/6 "},
     {"the last line's code counts", "250-a\r\n451 b\r\n", "451/14 "},
+    {"PIPELINING", "250-a\r\n250-PIPELINING\r\n250 b\r\n", "250/30+ "},
+    {"PIPELINING last, small, LF", "250-a\n250 pipelining\n", "250/21+ "},
+    {"PIPELINING with more", "250 PIPELINING x\r\n", "250/18+ "},
+    {"PIPELINING and more letters", "250 PIPELININGX\r\n", "250/17 "},
+    {"PIPELINING, less", "250 PIPELININ\r\n", "250/15 "},
+    {"PIPELINING not at the beginning", "250 XPIPELINING\r\n", "250/17 "},
+    {"PIPELINING twice", "250 PIPELINPIPELINING\r\n", "250/23 "},
+    {"PIPELINING of the reply before", "250 PIPELINING\r\n250 a\r\n",
+     "250/16+ 250/7 "},
     {"under way", "250-a\r\n25", "(9)"},
     {"under way, text", "250 a\r", "(6)"},
     {"nothing", "", "(0)"},
@@ -63,7 +73,8 @@ read_part(struct smtp_reply *r, const uint8_t *bytes, size_t len, char *seen)
 			return true;
 		}
 		assert_true(used > 0);
-		sprintf(seen + strlen(seen), "%u/%u ", r->code, r->len);
+		sprintf(seen + strlen(seen), "%u/%u%s ", r->code, r->len,
+			r->has_pipelining ? "+" : "");
 		smtp_reply_next(r);
 	}
 	return true;

@@ -1,0 +1,51 @@
+/* Facts by their kind; see tarry/evidence.h. */
+#include "tarry/evidence.h"
+
+uint32_t
+evidence_number(const struct evidence *e, enum evidence_kind kind)
+{
+	switch (kind) {
+	case EVIDENCE_MSS:
+		return e->syn.mss;
+	case EVIDENCE_DISTANCE:
+		return signature_distance(&e->syn);
+	case EVIDENCE_EARLY_TALKER:
+		return e->early_talker;
+	case EVIDENCE_PIPELINING:
+		return e->pipelining;
+	case EVIDENCE_NON_SMTP:
+		return e->non_smtp;
+	case EVIDENCE_BARE_NEWLINE:
+		return e->bare_newline;
+	case EVIDENCE_SYN_RETRANSMITS:
+		return e->syn_retransmits;
+	case EVIDENCE_SESSION_ERRORS:
+		return e->session_errors;
+	case EVIDENCE_SESSION_RECIPIENTS:
+		return e->session_recipients;
+	case EVIDENCE_SESSION_MESSAGES:
+		return e->session_messages;
+	case EVIDENCE_SESSION_UNKNOWN_USERS:
+		return e->session_unknown_users;
+	case EVIDENCE_CLIENT_SESSIONS:
+		return e->client_sessions;
+	case EVIDENCE_NETWORK_SESSIONS:
+		return e->network_sessions;
+	case EVIDENCE_STACK_SESSIONS:
+		return e->stack_sessions;
+	case EVIDENCE_CLIENT_RATE:
+		return e->client_rate;
+	case EVIDENCE_SCORE:
+	case EVIDENCE_SOURCES:
+	case EVIDENCE_NETWORK:
+	case EVIDENCE_SYN:
+	case EVIDENCE_STACK:
+	case EVIDENCE_FAMILY:
+	case EVIDENCE_LABEL:
+	case EVIDENCE_LISTENER:
+	case EVIDENCE_JA4:
+	case EVIDENCE_COUNT:
+		break;
+	}
+	return 0;
+}
