@@ -11,7 +11,7 @@ $(UNIT_TESTS): %: %.o $(BUILD)/libtarryd.a $(BUILD)/libsidecar.a \
 		$(BUILD)/libshaping.a
 	$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	  -Wl,--end-group $(OUR_LDFLAGS) $(LDFLAGS) \
-	  $(call PKG,--libs,cmocka $(PKGS_tarryd) $(PKGS_tarry-sidecar))
+	  $(call PKG,--libs,cmocka $(PKGS_tarryd) $(PKGS_tarry-sidecar)) -lm
 $(SIM_TESTS): %: %.o $(call OBJ,$(SIM_LIB)) $(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,cmocka)
 
