@@ -80,31 +80,66 @@ leg_give_ring(struct conn *c)
  * there who would mind a reset. It takes two packets less than a FIN, and the
  * MTA's kernel need not remember the connection for a minute.
  */
-static void
-forget_at_close(struct conn *c)
+static bool
+may_reset(const struct conn *c)
 {
-	static const struct linger at_once = {.l_onoff = 1};
+	return c->session.has_quit && c->streams[SIDE_MTA].has_ended &&
+	       stream_is_flushed(c, SIDE_CLIENT);
+}
 
-	if (c->session.has_quit && c->streams[SIDE_MTA].has_ended &&
-	    stream_is_flushed(c, SIDE_CLIENT))
-		(void)setsockopt(c->leg->sock.fd, SOL_SOCKET, SO_LINGER,
-				 &at_once, sizeof(at_once));
+/* What serves a client as the MTA's address is now serves any other one. */
+static bool
+may_rest(const struct leg_seat *seat)
+{
+	const struct worker *w = seat->worker;
+
+	return seat->family != 0 && seat->family == w->mta_address.family &&
+	       w->site.client_address != CLIENT_ADDRESS_TRANSPARENT &&
+	       w->rested_count < WORKER_RESTED_CAP;
+}
+
+/*
+ * Resets the connection and keeps the socket for the next dial, in its place
+ * in the poller's set: to make and close one costs more than to connect it.
+ * Connecting to nobody is how Linux undoes a connection; what was received or
+ * not sent yet is thrown away with it. False if it was not done.
+ */
+static bool
+rest(struct leg_seat *seat)
+{
+	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	struct worker *w = seat->worker;
+
+	if (!may_rest(seat) ||
+	    connect(seat->sock.fd, &nobody, sizeof(nobody)) != 0)
+		return false;
+	w->rested[w->rested_count++] = seat;
+	return true;
 }
 
 void
 leg_hang_up(struct conn *c)
 {
 	struct leg_seat *seat = c->leg;
+	bool is_reset;
 
 	if (seat == NULL)
 		return;
 	if (!seat->is_connected && has_timed_out(c))
 		count_failure(worker_of(c), -ETIMEDOUT);
-	forget_at_close(c);
+	is_reset = may_reset(c);
 	leg_give_ring(c);
 	c->leg = NULL;
 	seat->conn = NULL;
-	poller_remove(&seat->worker->poller, &seat->sock);
+	if (!is_reset || !rest(seat))
+		poller_remove(&seat->worker->poller, &seat->sock);
+}
+
+void
+leg_close_rested(struct worker *w)
+{
+	while (w->rested_count > 0)
+		poller_remove(&w->poller, &w->rested[--w->rested_count]->sock);
 }
 
 static void
@@ -149,20 +184,12 @@ leg_ready(struct sock *s, uint32_t events)
 	conn_ready(c, SIDE_MTA, events);
 }
 
-static struct leg_seat *
-take_seat(struct conn *c)
+static void
+send_at_once(int fd)
 {
-	struct worker *w = worker_of(c);
-	struct leg_seat *seat = slab_take(&w->legs);
+	static const int on = 1;
 
-	if (seat == NULL)
-		return NULL;
-	memset(seat, 0, sizeof(*seat));
-	sock_init(&seat->sock, SOCK_MTA);
-	seat->worker = w;
-	seat->conn = c;
-	seat->dialled_ms = conn_now(c);
-	return seat;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
 /*
@@ -170,36 +197,80 @@ take_seat(struct conn *c)
  * of that need not go alone: without quick ACKs the kernel waits for data.
  */
 static void
-set_options(const struct worker *w, int fd)
+leave_ack(const struct worker *w, int fd)
 {
-	static const int on = 1;
 	static const int off = 0;
 
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (w->site.client_address == CLIENT_ADDRESS_V1 ||
 	    w->site.client_address == CLIENT_ADDRESS_V2)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &off,
 				 sizeof(off));
 }
 
+/* One with a socket, if one rests, else one without. NULL: none is free. */
+static struct leg_seat *
+take_any(struct worker *w)
+{
+	struct leg_seat *seat;
+
+	if (w->rested_count > 0) {
+		seat = w->rested[--w->rested_count];
+		poller_renew(&w->poller, &seat->sock);
+		return seat;
+	}
+	seat = slab_take(&w->legs);
+	if (seat != NULL)
+		sock_init(&seat->sock, SOCK_MTA);
+	return seat;
+}
+
+static struct leg_seat *
+take_seat(struct conn *c)
+{
+	struct worker *w = worker_of(c);
+	struct leg_seat *seat = take_any(w);
+
+	if (seat == NULL)
+		return NULL;
+	*seat = (struct leg_seat){
+	    .worker = w,
+	    .conn = c,
+	    .dialled_ms = conn_now(c),
+	    .sock = seat->sock,
+	    .family = seat->sock.fd >= 0 ? w->mta_address.family : 0,
+	};
+	return seat;
+}
+
+/* Connects, or begins to. Returns 0 or a negative errno. */
+static int
+connect_socket(const struct worker *w, int fd, const struct addr *mta)
+{
+	struct sockaddr_storage to;
+	socklen_t len = sockaddr_set(&to, mta);
+
+	leave_ack(w, fd);
+	/* On this host it is over when it returns; nobody minds. */
+	if (connect(fd, (const struct sockaddr *)&to, len) == 0 ||
+	    errno == EINPROGRESS)
+		return 0;
+	return -errno;
+}
+
 /* A socket that connects, or a negative errno. */
 static int
 connect_to(const struct worker *w, const struct addr *mta)
 {
-	struct sockaddr_storage to;
-	socklen_t len = sockaddr_set(&to, mta);
-	int fd =
-	    socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(mta->family == 4 ? AF_INET : AF_INET6,
+			SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int error;
 
 	if (fd < 0)
 		return -errno;
-	set_options(w, fd);
-	/* On this host it is over when it returns; nobody minds. */
-	if (connect(fd, (const struct sockaddr *)&to, len) == 0 ||
-	    errno == EINPROGRESS)
+	send_at_once(fd);
+	error = connect_socket(w, fd, mta);
+	if (error == 0)
 		return fd;
-	error = -errno;
 	(void)close(fd);
 	return error;
 }
@@ -223,7 +294,7 @@ connect_as_client(struct conn *c, const struct addr *mta)
 	if (port.is_other)
 		metrics_add(w->options.metrics, METRIC_MTA_OTHER_PORT, 1);
 	if (fd >= 0)
-		set_options(w, fd);
+		send_at_once(fd);
 	return fd;
 }
 
@@ -233,10 +304,16 @@ dial(struct conn *c, const struct addr *mta)
 {
 	struct worker *w = worker_of(c);
 	int error;
-	int fd = w->site.client_address == CLIENT_ADDRESS_TRANSPARENT
-		     ? connect_as_client(c, mta)
-		     : connect_to(w, mta);
+	int fd;
 
+	if (c->leg->sock.fd >= 0)
+		return connect_socket(w, c->leg->sock.fd, mta);
+	if (w->site.client_address == CLIENT_ADDRESS_TRANSPARENT) {
+		fd = connect_as_client(c, mta);
+	} else {
+		c->leg->family = mta->family;
+		fd = connect_to(w, mta);
+	}
 	if (fd < 0)
 		return fd;
 	error = poller_add(&w->poller, &c->leg->sock, fd);

@@ -2,7 +2,8 @@
  * The MTA's side of a connection, in a slab seat of its own.
  *
  * Taken at the order `dial`, closed by `hang_up` or with the connection. From
- * then on it belongs to nobody; it is free a turn later.
+ * then on it belongs to nobody; it is free a turn later. After an orderly end
+ * its socket rests instead, unconnected, and serves the next dial.
  */
 #ifndef PROXY_RELAY_LEG_H
 #define PROXY_RELAY_LEG_H
@@ -13,6 +14,7 @@
 #include "tarry/session.h"
 
 struct conn;
+struct worker;
 
 struct leg_seat {
 	uint32_t slab_link;
@@ -20,6 +22,7 @@ struct leg_seat {
 	struct worker *worker;
 	struct conn *conn; /* NULL: left alone, closing */
 	struct sock sock;
+	uint8_t family; /* of its socket; 0: bound to a client's address */
 	bool is_connected;
 	bool is_greeted; /* its time was taken */
 	struct leg leg;
@@ -38,6 +41,11 @@ void leg_dial(struct conn *c);
 
 /* Closes c->leg and sets it to NULL. Nothing of it comes any more. */
 void leg_hang_up(struct conn *c);
+
+/*
+ * Closes the sockets that rest: they are another MTA's, or it is the end.
+ */
+void leg_close_rested(struct worker *w);
 
 /* Lends the leg a ring for many replies, if one is free; takes it back. */
 void leg_take_ring(struct conn *c);

@@ -62,16 +62,30 @@ poller_again(struct poller *p, struct sock *s)
 		list(p, s);
 }
 
-void
-poller_remove(struct poller *p, struct sock *s)
+/* Its events of this turn are for nobody. */
+static void
+forget_events(struct poller *p, const struct sock *s)
 {
 	int i;
 
+	for (i = p->at; i < p->count; i++)
+		if (p->events[i].data.ptr == s)
+			p->events[i].events = 0;
+}
+
+void
+poller_renew(struct poller *p, struct sock *s)
+{
+	forget_events(p, s);
+	s->may_read = false;
+	s->is_over = false;
+}
+
+void
+poller_remove(struct poller *p, struct sock *s)
+{
 	if (s->fd >= 0) {
-		/* Its events of this turn are for nobody. */
-		for (i = p->at; i < p->count; i++)
-			if (p->events[i].data.ptr == s)
-				p->events[i].events = 0;
+		forget_events(p, s);
 		(void)close(s->fd);
 	}
 	s->fd = -1;

@@ -85,6 +85,9 @@ __attribute__((warn_unused_result)) int poller_add(struct poller *p,
 /* Closes; `closed` follows in a later turn. Idempotent. Also for fd -1. */
 void poller_remove(struct poller *p, struct sock *s);
 
+/* The socket is used for something new: what was heard of it is void. */
+void poller_renew(struct poller *p, struct sock *s);
+
 /* `ready` is called before the next wait. */
 void poller_again(struct poller *p, struct sock *s);
 

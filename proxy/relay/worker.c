@@ -42,7 +42,7 @@ show_gauges(struct worker *w)
 {
 	set_gauge(&w->gauges.sessions, w->conns.used);
 	set_gauge(&w->gauges.held, w->held);
-	set_gauge(&w->gauges.legs, w->legs.used);
+	set_gauge(&w->gauges.legs, w->legs.used - w->rested_count);
 	set_gauge(&w->gauges.buffers_used, w->buffers.used);
 	set_gauge(&w->gauges.waiting, w->waiting);
 	atomic_store_explicit(&w->gauges.is_stressed, w->stress.sessions,
@@ -213,6 +213,7 @@ stop(struct worker *w)
 		listener_close(&w->listeners[i]);
 	while ((c = next_conn(w, &at)) != NULL)
 		conn_end(c, REASON_DRAINED);
+	leg_close_rested(w);
 	gate_join(w->options.gate, w->options.id, NULL, NULL);
 	uv_close((uv_handle_t *)&w->timer, NULL);
 	uv_close((uv_handle_t *)&w->async, NULL);
@@ -299,8 +300,10 @@ take_rules(struct worker *w, const struct worker_rules *rules)
 	tell(w, WORKER_RULES_TAKEN);
 	if (said_was != w->site.client_address ||
 	    mta_was.port != w->mta_address.port ||
-	    !addr_same_ip(&mta_was, &w->mta_address))
+	    !addr_same_ip(&mta_was, &w->mta_address)) {
+		leg_close_rested(w);
 		redial(w);
+	}
 	worker_plan_again(w);
 }
 

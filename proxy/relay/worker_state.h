@@ -65,6 +65,9 @@ struct worker_gauges {
 	_Atomic bool is_stressed;
 };
 
+/* More sessions than that do not end in one turn. */
+#define WORKER_RESTED_CAP 64
+
 struct worker {
 	struct worker_options options;
 	uv_thread_t thread;
@@ -82,6 +85,9 @@ struct worker {
 
 	struct slab conns;
 	struct slab legs;
+	/* Those of legs that have a socket and no connection. */
+	struct leg_seat *rested[WORKER_RESTED_CAP];
+	uint32_t rested_count;
 	struct slab rings; /* of those who pipeline many commands */
 	struct slab buffers;
 	struct slab tls;	   /* TLS sessions that end here */

@@ -261,6 +261,54 @@ what_is_removed_is_not_told(void **state)
 	    rig.ends[0].ready + rig.ends[1].ready + rig.ends[2].ready, 1);
 }
 
+/* Whoever is told first is told again; the others begin anew. */
+static void
+renew_others(struct end *e)
+{
+	size_t i;
+
+	e->on_ready = NULL;
+	for (i = 0; i < 3; i++) {
+		rig.ends[i].on_ready = NULL;
+		if (&rig.ends[i] == e)
+			continue;
+		poller_renew(&rig.poller, &rig.ends[i].sock);
+		assert_int_equal(write(rig.ends[i].peer, "b", 1), 1);
+	}
+}
+
+static bool
+are_two_heard(void)
+{
+	unsigned heard = 0;
+	size_t i;
+
+	for (i = 0; i < 3; i++)
+		heard += (rig.ends[i].events & EPOLLIN) != 0;
+	return heard == 2;
+}
+
+/* What was heard is void, what comes from then on is told. */
+static void
+what_is_renewed_begins_anew(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		rig.ends[i].on_ready = renew_others;
+		rig.ends[i].sock.is_over = true;
+	}
+	run(are_two_heard);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(rig.ends[i].ready, 1);
+		if ((rig.ends[i].events & EPOLLIN) == 0)
+			continue;
+		assert_true(rig.ends[i].sock.may_read);
+		assert_false(rig.ends[i].sock.is_over);
+	}
+}
+
 static void
 again_then_remove(struct end *e)
 {
@@ -342,7 +390,7 @@ main(void)
 	    FRESH(tells_once),	      FRESH(comes_back_for_the_rest),
 	    FRESH(tells_the_end),     FRESH(what_is_removed_is_not_told),
 	    FRESH(closed_comes_once), FRESH(tells_room),
-	    FRESH(timers_go_on),
+	    FRESH(timers_go_on),      FRESH(what_is_renewed_begins_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
