@@ -155,13 +155,20 @@ ease(struct plan *plan, const struct policy *policy,
 	plan->data_rate = 0;
 }
 
-/* The drip is the last part of a delay: none is shorter than what is left. */
+/*
+ * The drip is the last part of a delay: none is shorter than what is left. A
+ * split is a drip of two halves, the first in its middle.
+ */
 static void
-set_drip(struct plan *plan, uint32_t drip_ms)
+set_drip(struct plan *plan, const struct policy_class *class)
 {
 	uint32_t longest =
 	    most(plan->greet_ms, most(plan->reply_ms, plan->error_ms));
+	uint32_t drip_ms = class->drip_ms;
 
+	plan->is_split = drip_ms == 0 && class->split_ms > 0;
+	if (plan->is_split)
+		drip_ms = 2 * least(class->split_ms, PLAN_REPLY_MAX_MS);
 	plan->drip_ms = (uint16_t)least(drip_ms, longest);
 	plan->teaser = plan->teaser && plan->greet_ms > 0;
 }
@@ -182,7 +189,7 @@ set_class(struct plan *plan, const struct policy *policy, uint16_t index,
 	govern(plan, class, trace);
 	if (stress != NULL)
 		ease(plan, policy, stress);
-	set_drip(plan, class->drip_ms);
+	set_drip(plan, class);
 }
 
 struct plan

@@ -344,6 +344,8 @@ oldest_pace(const struct step *st)
 			 .len = leg->drip_len,
 			 .gap_ms = st->site->drip_gap_ms};
 
+	if (st->s->plan.is_split && st->s->plan.drip_ms > 1)
+		p.gap_ms = st->s->plan.drip_ms / 2u;
 	if (p.start_ms > p.due_ms)
 		p.start_ms = p.due_ms;
 	return p;
@@ -359,6 +361,9 @@ begin_drip(struct step *st)
 
 	/* Real clients repeat in bounces what they read, piece by piece. */
 	if ((e->marks & MARK_REFUSAL) != 0)
+		drip = 0;
+	if (st->s->plan.is_split && e->verb != SMTP_GREETING &&
+	    e->verb != SMTP_EHLO && e->verb != SMTP_HELO)
 		drip = 0;
 
 	leg->drip_len = e->len;

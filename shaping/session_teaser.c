@@ -51,7 +51,7 @@ teaser_pace(const struct step *st)
 	const struct session *s = st->s;
 	struct pace p = {.len = s->teaser_len, .gap_ms = st->site->drip_gap_ms};
 
-	if (s->plan.drip_ms > 0)
+	if (s->plan.drip_ms > 0 && !s->plan.is_split)
 		p.due_ms = minus(greet_due_ms(s), greet_drip_ms(s));
 	if (p.due_ms / 2 < p.gap_ms)
 		p.due_ms = own_moment(s, p.due_ms);

@@ -34,7 +34,7 @@ struct plan {
 	uint16_t greet_ms; /* accept to the last byte of the greeting */
 	uint16_t reply_ms; /* added to each reply that may be delayed */
 	uint16_t error_ms; /* instead of reply_ms, for 4xx and 5xx */
-	uint16_t drip_ms;  /* last part of each delay, in pieces */
+	uint16_t drip_ms; /* last part of each delay, in pieces; see is_split */
 	/* The caps, from [budget] and [mta]. */
 	uint16_t reply_cap_ms; /* asked to answered; also the greet budget */
 	uint16_t data_reply_cap_ms;
@@ -49,6 +49,9 @@ struct plan {
 	bool teaser : 1; /* a 220- line at once */
 	bool
 	    is_shadow : 1; /* only noted what it would do; nothing is delayed */
+	/* The drip is for greeting and hello alone, and in two halves: one in
+	 * its middle, one at its end. */
+	bool is_split : 1;
 	uint32_t data_rate; /* of the upload, bytes a second; 0: not slowed */
 	uint32_t session_cap_ms;
 };

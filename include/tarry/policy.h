@@ -20,6 +20,7 @@ struct policy_class {
 	uint32_t reply_ms;
 	uint32_t error_ms; /* instead of reply_ms, for 4xx and 5xx */
 	uint32_t drip_ms;
+	uint32_t split_ms;	  /* beside no drip */
 	uint32_t data_rate;	  /* bytes a second; 0: not slowed */
 	uint32_t caps[PLAN_CAPS]; /* sessions by enum plan_cap; 0: no cap */
 };

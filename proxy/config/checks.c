@@ -95,6 +95,33 @@ check_drip(const struct tree *tree, const struct tree_section *s,
 				  class->error_ms);
 }
 
+/* Twice the split, for the half in front of it. */
+static void
+check_split(const struct tree *tree, const struct tree_section *s,
+	    const struct policy_class *class)
+{
+	const uint32_t delays[] = {class->greet_ms, class->reply_ms};
+
+	if (class->split_ms == 0)
+		return;
+	if (class->drip_ms > 0)
+		tree_note(tree, REPORT_MISTAKE, s, tree_entry(s, "split"),
+			  "stands beside drip, which goes in pieces anyway, "
+			  "expected one of the two");
+	if (class->greet_ms == 0 && class->reply_ms == 0)
+		tree_note(tree, REPORT_MISTAKE, s, tree_entry(s, "split"),
+			  "there is no delay to be its last part, expected "
+			  "greet or reply too");
+	for (size_t i = 0; i < 2; i++) {
+		if (delays[i] > 0 && delays[i] / 2 < class->split_ms)
+			tree_note(tree, REPORT_MISTAKE, s,
+				  tree_entry(s, "split"),
+				  "is longer than half of %s, expected at most "
+				  "that",
+				  i == 0 ? "greet" : "reply");
+	}
+}
+
 static void
 check_classes(const struct tree *tree, const struct config *config)
 {
@@ -108,6 +135,8 @@ check_classes(const struct tree *tree, const struct config *config)
 			continue;
 		if (!s->is_bad)
 			check_drip(tree, s, class);
+		if (!s->is_bad)
+			check_split(tree, s, class);
 		check_cuts(tree, config, s, class);
 		if (class->teaser && class->greet_ms == 0 && !s->is_bad)
 			tree_note(tree, REPORT_WARNING, s,

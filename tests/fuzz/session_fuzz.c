@@ -45,7 +45,9 @@ take_plan(struct input *in)
 	p.data_reply_cap_ms = (uint16_t)(take(in) * 78);
 	p.patience_ms = (uint16_t)(take(in) * 40);
 	p.session_cap_ms = take(in) * 1000u;
-	p.class_id = take(in) & 1 ? 0 : PLAN_CLASS_PASS;
+	more = take(in);
+	p.class_id = more & 1 ? 0 : PLAN_CLASS_PASS;
+	p.is_split = (more & 0x80) != 0;
 	more = take(in);
 	p.teaser = (more & 1) != 0;
 	p.is_shadow = (more & 6) == 6;

@@ -34,6 +34,9 @@ from matrix_run import (DIRECT, TLS, Matrix, Pair,  # noqa: E402
 # A class with delays behind the greeting, inside and outside of TLS.
 TLS_SHAPE = 1
 
+# What may be told of a client's behaviour, as the log names it.
+MANNERS = ("early_talker", "pipelining", "non_smtp", "bare_newline")
+
 
 def tls_pairs(client, mta, ways=TLS[1:]):
     return [Pair(client, mta, DIRECT, TLS[0]),
@@ -96,6 +99,10 @@ def faults_of(run, direct):
     if len(run.held) != len(run.outcome.sessions):
         yield f"{len(run.outcome.sessions)} sessions in the capture, " \
             f"{len(run.held)} in Tarry's log"
+    # They wait for answers and speak SMTP, however slowly they are served.
+    odd = {name for line in run.held for name in MANNERS if name in line}
+    if odd:
+        yield f"told of a real client: {sorted(odd)}"
     classes = {line["class"] for line in run.held}
     if classes != {run.pair.shape}:
         yield f"classes in the log: {sorted(classes)}"

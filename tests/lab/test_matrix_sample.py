@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from matrix import faults_of, run_matrix, sample_pairs
+from matrix import MANNERS, faults_of, run_matrix, sample_pairs
 from matrix_client import CLIENTS
 from matrix_mail import Outcome, before_tls, mail_text, replies, same
 from matrix_mta import SERVERS
@@ -115,6 +115,17 @@ def test_what_was_not_slowed_shows_nothing():
     for held in ([], [{"class": best}] * 2, [{"class": worst}]):
         slowed.held = held
         assert list(faults_of(slowed, direct)) != []
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+def test_a_real_client_told_of_odd_manners_is_a_fault(manner):
+    shape = shipped_classes()[0]
+    direct = Run(1, Pair("swaks", "Postfix", DIRECT))
+    slowed = Run(2, Pair("swaks", "Postfix", shape))
+    direct.outcome, slowed.outcome = outcome(False), outcome(False)
+    slowed.held = [{"class": shape}, {"class": shape, manner: "yes"}]
+    assert list(faults_of(slowed, direct)) == \
+        [f"told of a real client: ['{manner}']"]
 
 
 def test_plain_text_where_tls_should_be_shows_nothing():

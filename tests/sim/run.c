@@ -146,6 +146,15 @@ model_says(struct mta_model *m, enum smtp_verb verb, const char *text,
 		send_end(r, SIDE_MTA, false);
 }
 
+/* The least time between two pieces. */
+static uint64_t
+gap_ms(const struct run *r)
+{
+	const struct plan *p = &r->plot.plan;
+
+	return p->is_split ? p->drip_ms / 2 : r->w.site.drip_gap_ms;
+}
+
 static void
 note_release(struct world *w, enum side from, size_t n)
 {
@@ -162,9 +171,9 @@ note_release(struct world *w, enum side from, size_t n)
 		if (begin < from_at + n && end_of(reply) > from_at) {
 			if (reply->first_ms == 0)
 				reply->first_ms = w->now_ms;
-			else if (w->now_ms - reply->piece_ms <
-				 w->site.drip_gap_ms)
+			else if (w->now_ms - reply->piece_ms < gap_ms(r))
 				reply->has_close_pieces = true;
+			reply->pieces += reply->piece_ms != w->now_ms;
 			reply->piece_ms = w->now_ms;
 			if (end_of(reply) <= from_at + n)
 				reply->last_ms = w->now_ms;

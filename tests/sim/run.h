@@ -39,11 +39,12 @@ struct run_reply {
 	size_t end;	  /* offset behind it in the MTA's stream */
 	long edited;	  /* by how much that is further behind by edits */
 	uint64_t asked_ms;
-	uint64_t start_ms;     /* first byte is there */
-	uint64_t ready_ms;     /* last byte is there */
-	uint64_t first_ms;     /* first byte released */
-	uint64_t last_ms;      /* last byte released */
-	uint64_t piece_ms;     /* last piece released */
+	uint64_t start_ms; /* first byte is there */
+	uint64_t ready_ms; /* last byte is there */
+	uint64_t first_ms; /* first byte released */
+	uint64_t last_ms;  /* last byte released */
+	uint64_t piece_ms; /* last piece released */
+	int pieces;
 	bool has_close_pieces; /* nearer than the gap */
 };
 

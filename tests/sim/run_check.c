@@ -112,9 +112,14 @@ check_drip(const struct run *r, const struct run_reply *reply, uint64_t due)
 	uint64_t own = own_due(r, reply);
 	uint64_t drip = reply->code < 400 ? r->plot.plan.drip_ms : 0;
 
+	if (r->plot.plan.is_split && reply->verb != SMTP_GREETING &&
+	    reply->verb != SMTP_EHLO && reply->verb != SMTP_HELO)
+		drip = 0;
 	if (own == reply->ready_ms || reply->first_ms == 0 ||
 	    reply->first_ms >= r->disturbed_ms)
 		return;
+	if (r->plot.plan.is_split && reply->pieces > 2)
+		world_breach("what is split has more than two pieces");
 	if (reply->first_ms < due - least(due, drip))
 		world_breach("a byte left before the drip may begin");
 	if (due == own && own < r->disturbed_ms && reply->has_close_pieces)

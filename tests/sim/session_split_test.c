@@ -63,6 +63,7 @@ draw_plan(struct run *r)
 		p.data_rate = PLAN_DATA_RATE_MIN << run_draw(r, 5);
 	p.rule_id = PLAN_NO_RULE;
 	p.teaser = run_draw(r, 2) != 0;
+	p.is_split = run_draw(r, 4) == 0;
 	return p;
 }
 

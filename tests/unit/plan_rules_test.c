@@ -120,6 +120,45 @@ governor(void **state)
 	}
 }
 
+/* A drip of twice its length, no longer than the delays that are left. */
+static void
+split(void **state)
+{
+	static const struct {
+		uint32_t split, drip, greet, reply;
+		uint32_t want_drip;
+		bool want_split;
+	} rows[] = {
+	    {300, 0, 3000, 2000, 600, true},   {300, 0, 3000, 0, 600, true},
+	    {300, 0, 0, 2000, 600, true},      {300, 0, 0, 0, 0, true},
+	    {2000, 0, 3000, 0, 3000, true},    {0, 600, 3000, 0, 600, false},
+	    {300, 900, 3000, 0, 900, false},   {0, 0, 3000, 0, 0, false},
+	    {3600000, 0, 9000, 0, 9000, true},
+	};
+	const struct evidence e = known_client();
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		const struct policy_class class = {.name = "c",
+						   .split_ms = rows[i].split,
+						   .drip_ms = rows[i].drip,
+						   .greet_ms = rows[i].greet,
+						   .reply_ms = rows[i].reply};
+		const struct policy_rule rule = {.name = "r"};
+		const struct policy policy = {.classes = &class,
+					      .classes_count = 1,
+					      .rules = &rule,
+					      .rules_count = 1,
+					      .reply_cap_ms = 20000,
+					      .session_cap_ms = 120000,
+					      .patience_ms = 9000};
+		const struct plan p = plan_make(&policy, &e, NULL, NULL);
+
+		assert_int_equal(p.drip_ms, rows[i].want_drip);
+		assert_int_equal(p.is_split, rows[i].want_split);
+	}
+}
+
 /* Each has its points, and is a source of its own; what is not so has none. */
 static void
 facts_have_points(void **state)
@@ -470,6 +509,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(first_rule_decides),
 	    cmocka_unit_test(governor),
+	    cmocka_unit_test(split),
 	    cmocka_unit_test(facts_have_points),
 	    cmocka_unit_test(points),
 	    cmocka_unit_test(points_of_absent_facts),
