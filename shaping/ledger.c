@@ -193,30 +193,29 @@ ledger_key(const struct ledger *l, enum ledger_kind kind, const char *text,
 	return key;
 }
 
-/* The first slot of the key's set. */
+/* The first slot of a hash's set. */
 static size_t
-set_of(const struct ledger *l, const struct ledger_key *key)
+set_of(const struct ledger *l, uint64_t hash)
 {
-	const uint64_t low = (uint32_t)key->hash;
-	const uint64_t set = low * l->sets >> 32;
+	const uint64_t set = (hash & UINT32_MAX) * l->sets >> 32;
 
-	return (ledger_shard(key) * (size_t)l->sets + set) * LEDGER_WAYS;
+	return ((hash >> 60) * l->sets + set) * LEDGER_WAYS;
 }
 
 void
 ledger_prefetch(const struct ledger *l, const struct ledger_key *key)
 {
-	__builtin_prefetch(&l->tags[set_of(l, key)]);
+	__builtin_prefetch(&l->tags[set_of(l, key->hash)]);
 }
 
-/* The key's slot, or SIZE_MAX. */
+/* The hash's slot, or SIZE_MAX. */
 static size_t
-slot_of(const struct ledger *l, const struct ledger_key *key)
+slot_of(const struct ledger *l, uint64_t hash)
 {
-	const size_t first = set_of(l, key);
+	const size_t first = set_of(l, hash);
 
 	for (size_t i = 0; i < LEDGER_WAYS; i++) {
-		if (l->tags[first + i] == key->hash)
+		if (l->tags[first + i] == hash)
 			return first + i;
 	}
 	return SIZE_MAX;
@@ -226,7 +225,7 @@ bool
 ledger_find(const struct ledger *l, const struct ledger_key *key,
 	    uint32_t now_s, struct ledger_row *out)
 {
-	const size_t slot = slot_of(l, key);
+	const size_t slot = slot_of(l, key->hash);
 
 	if (slot == SIZE_MAX) {
 		memset(out, 0, sizeof(*out));
@@ -304,7 +303,7 @@ make_room(struct ledger *l, const struct ledger_key *key,
 {
 	struct ledger_shard *shard = &l->shards[ledger_shard(key)];
 	double least;
-	const size_t slot = least_worth(l, set_of(l, key), now_s, &least);
+	const size_t slot = least_worth(l, set_of(l, key->hash), now_s, &least);
 	struct ledger_text *text = &l->texts[slot];
 
 	if (l->tags[slot] != 0) {
@@ -368,12 +367,23 @@ add_delta(struct ledger_row *row, const struct ledger_delta *d, uint32_t now_s)
 				  << (d->network * 0x9e3779b97f4a7c15u >> 58);
 }
 
+static void
+add_at(struct ledger *l, size_t slot, const struct ledger_delta *delta,
+       uint32_t now_s)
+{
+	struct ledger_row *row = &l->rows[slot];
+
+	if (age_of(row, now_s) > l->half_life_s / DECAY_STEPS)
+		decay_row(row, l->half_life_s, now_s);
+	add_delta(row, delta, now_s);
+	mark(l, slot, true);
+}
+
 bool
 ledger_add(struct ledger *l, const struct ledger_key *key,
 	   const struct ledger_delta *delta, uint32_t now_s)
 {
-	size_t slot = slot_of(l, key);
-	struct ledger_row *row;
+	size_t slot = slot_of(l, key->hash);
 
 	if (slot == SIZE_MAX) {
 		struct ledger_row fresh = {.stamp_s = now_s};
@@ -383,11 +393,19 @@ ledger_add(struct ledger *l, const struct ledger_key *key,
 		if (slot == SIZE_MAX)
 			return false;
 	}
-	row = &l->rows[slot];
-	if (age_of(row, now_s) > l->half_life_s / DECAY_STEPS)
-		decay_row(row, l->half_life_s, now_s);
-	add_delta(row, delta, now_s);
-	mark(l, slot, true);
+	add_at(l, slot, delta, now_s);
+	return true;
+}
+
+bool
+ledger_amend(struct ledger *l, uint64_t hash, const struct ledger_delta *delta,
+	     uint32_t now_s)
+{
+	const size_t slot = slot_of(l, hash);
+
+	if (slot == SIZE_MAX)
+		return false;
+	add_at(l, slot, delta, now_s);
 	return true;
 }
 
@@ -415,7 +433,7 @@ ledger_put(struct ledger *l, const struct ledger_key *key,
 	   const struct ledger_row *row, uint32_t now_s)
 {
 	const struct ledger_row right = put_right(row, now_s);
-	size_t slot = slot_of(l, key);
+	size_t slot = slot_of(l, key->hash);
 
 	if (slot == SIZE_MAX)
 		slot = make_room(l, key, &right, now_s);

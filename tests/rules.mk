@@ -47,6 +47,12 @@ $(BUILD)/tests/bench/decision: $(call OBJ,tests/bench/decision.c) \
 	$(LINK) $(call PKG,--libs,inih)
 tests: $(BUILD)/tests/bench/decision
 
+# What a look-up in a ledger of a million rows costs: ledger [ROWS].
+$(BUILD)/tests/bench/ledger: $(call OBJ,tests/bench/ledger.c) \
+		$(BUILD)/libshaping.a
+	$(LINK)
+tests: $(BUILD)/tests/bench/ledger
+
 FUZZ_SECONDS ?= 10
 FUZZ_SAN := -fsanitize=fuzzer-no-link,address,undefined
 fuzz: deps-test

@@ -160,6 +160,14 @@ bool ledger_add(struct ledger *l, const struct ledger_key *key,
 		const struct ledger_delta *delta, uint32_t now_s);
 
 /*
+ * Adds to a row that is there, by the hash of its key alone: for what is heard
+ * of a session when its names are forgotten. False if the row is gone. The
+ * shard is that of the hash: its highest four bits.
+ */
+bool ledger_amend(struct ledger *l, uint64_t hash,
+		  const struct ledger_delta *delta, uint32_t now_s);
+
+/*
  * Puts a row that was kept somewhere, in the place of what there is; not
  * dirty. The row may come from anywhere: what is no number, or below 0, or of
  * the future, is put right. False as for ledger_add().

@@ -1,0 +1,128 @@
+/*
+ * Reputation: how much a sender is to be trusted, from what became of the
+ * mail of those who look like it and of those who come from where it comes.
+ *
+ * The model. Each row of a ledger has g sessions' worth of good outcomes and
+ * b of bad ones. Sessions left during a delay of ours count as a quarter of a
+ * bad one, and never more than the bad ones there are: giving up counts for
+ * nothing alone. The share of bad is taken level by level, coarse to fine,
+ *
+ *	share = (b + M * share of the coarser level) / (g + b + M),  M = 8
+ *
+ * which is the mean of a beta-binomial posterior whose prior has the coarser
+ * level's mean and the weight of M observations. So a level that was seen a
+ * few times says nearly what its coarser one says, and one with much of its
+ * own speaks for itself; there is no number of sessions at which that jumps.
+ * (Efron and Morris, "Stein's paradox in statistics", Scientific American
+ * 236, 1977; Gelman et al., "Bayesian Data Analysis", chapters 2 and 5.)
+ *
+ *	looks:  1/2 -> family -> stack -> syn  \ the worse -> pair
+ *		1/2 -> dialect -> ja4	       /
+ *	where:  region -> network -> pool -> client
+ *
+ * Each level counts what the finer one has not. `where` begins with the share
+ * of `looks`; coarse levels count as a few
+ * observations at most, so that no neighbours outvote a sender. What is
+ * judged is the share of bad less, or more, one and a half of its standard
+ * deviations: suspect is who is surely above 0.7, so that a forwarder half of
+ * whose mail is spam is not.
+ *
+ * Guards. Looks that carry more than a fiftieth of all delivered mail, or of
+ * which that cannot be known yet, are never thought worse than 1/2: they are
+ * what good senders look like too. Bad takes two of three sources that do not
+ * depend on each other: looks by themselves, if seen from four networks or
+ * more, where by itself, and how the session behaves. A sender that has proved
+ *itself is good.
+ */
+#ifndef TARRY_REPUTATION_H
+#define TARRY_REPUTATION_H
+
+#include "tarry/ledger.h"
+#include "tarry/signature.h"
+
+enum reputation_standing {
+	REPUTATION_GOOD,
+	REPUTATION_UNKNOWN,
+	REPUTATION_SUSPECT,
+	REPUTATION_BAD
+};
+
+/* "good", "unknown", "suspect", "bad". Static text. */
+const char *reputation_name(enum reputation_standing standing);
+
+/* What a session is known by; NULL or family 0: not known. */
+struct history_names {
+	const struct addr *client;
+	const struct syn *syn;
+	const char *dialect;
+	const char *ja4;
+	const char *pool; /* registrable domain of a confirmed name */
+};
+
+/* The keys of its rows; about 1.2 KB. */
+struct history_keys {
+	uint32_t known; /* a bit an enum ledger_kind */
+	struct ledger_key keys[LEDGER_KINDS];
+};
+
+/* The keys of all rows that a session with these names has. Reads the
+ * ledger's seed alone. */
+void history_keys_make(struct history_keys *out, const struct ledger *l,
+		       const struct history_names *names);
+
+/* What the ledger knows of one session; rows are copies, decayed to now. */
+struct history {
+	struct ledger_row rows[LEDGER_KINDS]; /* zeroed: not known */
+	uint32_t now_s;
+	uint32_t delivered; /* messages of this session that were accepted */
+	bool is_behaving_badly; /* it did what no mail server does */
+};
+
+struct reputation {
+	uint8_t standing;   /* enum reputation_standing */
+	uint8_t number;	    /* share of bad to be expected, percent */
+	uint8_t confidence; /* 0: nothing is known, 100: all is */
+	uint8_t level;	    /* enum ledger_kind: the finest that was known, or
+			       that proved it; LEDGER_ALL: none */
+	bool is_proven;
+};
+
+/* For who holds no locks: fills h->rows and h->now_s; adds to each row. */
+void history_find(struct history *h, const struct ledger *l,
+		  const struct history_keys *keys, uint32_t now_s);
+void history_add(struct ledger *l, const struct history_keys *keys,
+		 const struct ledger_delta *delta, uint32_t now_s);
+
+/*
+ * The reputation of a session with this history. One message delivered in
+ * this session makes it better by one step. Never allocates.
+ */
+struct reputation reputation_of(const struct history *h);
+
+struct session;
+
+/*
+ * What a session that is over adds to each of its rows. Of outcomes, those of
+ * the MTA's replies (tarry/outcome.h): one session is one observation, shared
+ * between good and bad as its messages were; recipients that do not exist,
+ * relay probes and wrong passwords are half of a spam, and what says nothing
+ * of the client counts for nothing. delta->network is left to the caller.
+ */
+void reputation_session(const struct session *s, struct ledger_delta *delta);
+
+/* What became of messages, as it is told when the session's end has been
+ * counted: below. */
+struct reputation_verdict {
+	uint32_t delivered;
+	uint32_t spam;
+	uint32_t unknown_users;
+	bool was_delivered; /* we had seen each of them accepted, and counted
+			       it so */
+	bool is_first;	    /* nothing delivered was known of the session */
+};
+
+/* What a verdict adds to each row, or takes back. */
+void reputation_verdict(const struct reputation_verdict *v,
+			struct ledger_delta *delta);
+
+#endif
