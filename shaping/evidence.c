@@ -44,6 +44,7 @@ evidence_number(const struct evidence *e, enum evidence_kind kind)
 	case EVIDENCE_LABEL:
 	case EVIDENCE_LISTENER:
 	case EVIDENCE_JA4:
+	case EVIDENCE_DIALECT:
 	case EVIDENCE_COUNT:
 		break;
 	}

@@ -74,14 +74,11 @@ has_text(const struct policy_condition *c, const char *text)
 	return false;
 }
 
-/* The hashes, or what they are made of: two texts that look different. */
 static bool
-has_wildcard(const struct policy_condition *c, const struct evidence *e)
+has_wildcard(const struct policy_condition *c, const char *text)
 {
-	for (size_t i = 0; i < c->count; i++) {
-		if (wildcard_match(c->texts[i], e->ja4) ||
-		    (e->ja4_raw != NULL &&
-		     wildcard_match(c->texts[i], e->ja4_raw)))
+	for (size_t i = 0; text != NULL && i < c->count; i++) {
+		if (wildcard_match(c->texts[i], text))
 			return true;
 	}
 	return false;
@@ -144,6 +141,8 @@ evidence_tells(const struct evidence *e, enum evidence_kind kind)
 		return e->listener != NULL;
 	if (kind == EVIDENCE_JA4)
 		return e->ja4 != NULL;
+	if (kind == EVIDENCE_DIALECT)
+		return e->dialect != NULL;
 	if (kind == EVIDENCE_MSS)
 		return e->syn.mss != SYN_MSS_ABSENT;
 	return true;
@@ -177,7 +176,11 @@ has_value(const struct policy_condition *c, const struct evidence *e,
 	if (c->kind == EVIDENCE_LISTENER)
 		return has_name(c, e->listener);
 	if (c->kind == EVIDENCE_JA4)
-		return has_wildcard(c, e);
+		/* The hashes, or what they are made of: two texts that look
+		 * different. */
+		return has_wildcard(c, e->ja4) || has_wildcard(c, e->ja4_raw);
+	if (c->kind == EVIDENCE_DIALECT)
+		return has_wildcard(c, e->dialect);
 	number = number_of(e, c->kind, so_far);
 	return number >= c->low && number <= c->high;
 }

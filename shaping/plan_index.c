@@ -281,7 +281,8 @@ candidates_start(struct candidates *c, const struct policy *policy,
 		add_patterns(c, &e->syn);
 	if (evidence_tells(e, EVIDENCE_LABEL))
 		add(c, table_find(&index->labels, label_index_key(e->label)));
-	if (evidence_tells(e, EVIDENCE_JA4))
+	if (evidence_tells(e, EVIDENCE_JA4) ||
+	    evidence_tells(e, EVIDENCE_DIALECT))
 		add(c, index->late);
 	for (unsigned kind = 0; kind < EVIDENCE_COUNT; kind++) {
 		if (index->unknown[kind].count > 0 &&

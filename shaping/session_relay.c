@@ -91,6 +91,18 @@ relay_is_waiting(const struct step *st)
 	       leg->client.mode != SMTP_OCTETS;
 }
 
+/* It was said, ahead of an answer or behind all. */
+static void
+hear_command(struct step *st, enum smtp_verb verb)
+{
+	struct leg *leg = st->leg;
+
+	if (dialect_command(&st->s->dialect, &leg->line, verb,
+			    leg->is_ahead ? DIALECT_GROUPED : DIALECT_WAITED) &&
+	    st->site->counts_matter)
+		st->o->want_plan = true;
+}
+
 /* One thing of the client's stream. False: no more can be used now. */
 static bool
 observe(struct step *st, size_t *used, bool *is_lost)
@@ -98,6 +110,7 @@ observe(struct step *st, size_t *used, bool *is_lost)
 	struct leg *leg = st->leg;
 	size_t left = bytes_to_read(st, st->ev->len - *used);
 	enum smtp_mode mode = leg->client.mode;
+	enum smtp_client_event what;
 	struct smtp_command cmd;
 	size_t before = leg->client.line_bytes;
 	size_t n;
@@ -105,10 +118,14 @@ observe(struct step *st, size_t *used, bool *is_lost)
 	if (left == 0)
 		return false;
 	manners_begin(st);
-	switch (smtp_client_read(&leg->client, st->ev->bytes + *used, left, &n,
-				 &cmd)) {
+	what = smtp_client_read(&leg->client, st->ev->bytes + *used, left, &n,
+				&cmd);
+	if (mode == SMTP_COMMANDS)
+		dialect_read(&leg->line, st->ev->bytes + *used, n);
+	switch (what) {
 	case SMTP_CLIENT_COMMAND:
 		manners_command(st, &cmd);
+		hear_command(st, cmd.verb);
 		if (cmd.verb == SMTP_STARTTLS &&
 		    tls_is_ours(st, before + n, before == 0 && *used == 0))
 			tls_asked(st);
@@ -227,6 +244,7 @@ client_fin(struct step *st)
 	enum session_phase next;
 
 	s->client_fin = true;
+	(void)dialect_fin(&s->dialect);
 	tls_let_line_go(st);
 	if (step_is_holding(st) && !relay_is_ending(st->leg)) {
 		s->counts.gave_up_ms = step_held_ms(st);

@@ -24,6 +24,7 @@ struct evidence {
 	const char *listener; /* NULL: none; owned by the configuration */
 	const char *ja4;      /* NULL: none; these two as long as the value */
 	const char *ja4_raw;  /* its raw text, JA4_r */
+	const char *dialect;  /* NULL: none; as long as the value */
 	uint32_t syn_retransmits;
 	uint32_t session_errors;
 	uint32_t session_recipients;

@@ -74,7 +74,8 @@ struct policy_index {
 	struct pattern_index patterns; /* with the same items */
 	struct index_table labels;
 	struct index_slice unknown[EVIDENCE_COUNT]; /* if it is not known */
-	struct index_slice late; /* if JA4 is known, so not at the accept */
+	struct index_slice late; /* if JA4 or the dialect is known, so not at
+				    the accept */
 	struct index_slice always;
 };
 

@@ -21,6 +21,7 @@
 
 #include "tarry/addr.h"
 #include "tarry/client_hello.h"
+#include "tarry/dialect.h"
 #include "tarry/outcome.h"
 #include "tarry/plan.h"
 #include "tarry/smtp.h"
@@ -99,7 +100,8 @@ struct site {
 	uint32_t connect_timeout_ms;
 	uint32_t drip_gap_ms; /* least time between two pieces, > 0 */
 	bool pipeconnect;   /* the MTA offers PIPECONNECT: early talk is fair */
-	bool counts_matter; /* rules test session.*: plan again as they grow */
+	bool counts_matter; /* rules test session.* or the dialect: plan again
+			       as they grow */
 	bool has_tls;	    /* STARTTLS is answered by us, and there is room */
 };
 
@@ -173,6 +175,7 @@ struct session {
 	uint16_t teaser_said; /* bytes of the teaser that are out */
 	uint16_t teaser_len;  /* 0: no teaser */
 	uint16_t segments[SESSION_SEGMENTS_CAP]; /* of the early bytes */
+	struct dialect dialect;
 	uint8_t segments_count;
 	uint8_t phase;		      /* enum session_phase */
 	uint8_t reason;		      /* enum session_reason; the first wins */
@@ -236,8 +239,9 @@ struct leg {
 	bool is_gathered; /* a reply to EHLO waits, unused, to be whole */
 	bool is_prdr;	/* this message's recipients had replies of their own */
 	bool has_hello; /* EHLO or HELO was answered */
-	bool may_pipeline; /* and that answer offers PIPELINING */
-	bool is_ahead;	   /* the line under way began before its time */
+	bool may_pipeline;	  /* and that answer offers PIPELINING */
+	struct dialect_line line; /* the client's, under way */
+	bool is_ahead;		  /* the line under way began before its time */
 	struct pending few[SESSION_REPLIES_FEW];
 	/* Lent by the shell on orders.want_ring: SESSION_REPLIES_CAP entries,
 	 * or NULL. Set, and on orders.give_ring taken back and set to NULL,

@@ -313,7 +313,7 @@ grade(const struct policy_condition *c)
 		return 3;
 	if (c->kind == EVIDENCE_LABEL)
 		return 2;
-	return c->kind == EVIDENCE_JA4 ? 1 : 0;
+	return c->kind == EVIDENCE_JA4 || c->kind == EVIDENCE_DIALECT ? 1 : 0;
 }
 
 /* The condition that a rule is filed under, or NULL. */
@@ -410,7 +410,8 @@ file_others(struct filing *f, const struct policy *policy,
 			file_under(f, EVIDENCE_COUNT, (uint32_t)i);
 		else if (c->is_unknown)
 			file_under(f, c->kind, (uint32_t)i);
-		if (c != NULL && c->kind == EVIDENCE_JA4)
+		if (c != NULL &&
+		    (c->kind == EVIDENCE_JA4 || c->kind == EVIDENCE_DIALECT))
 			file_under(f, UNDER_LATE, (uint32_t)i);
 	}
 	sort_pairs(f);

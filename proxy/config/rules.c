@@ -182,20 +182,39 @@ is_ja4_text(const struct list_item *item)
 	return true;
 }
 
+/* The same of a dialect. */
+static bool
+is_dialect_text(const struct list_item *item)
+{
+	static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ:._<+-?*";
+
+	for (size_t i = 0; i < item->len; i++) {
+		if (strchr(letters, item->text[i]) == NULL)
+			return false;
+	}
+	return item->len > 0 && (memchr(item->text, ':', item->len) != NULL ||
+				 memchr(item->text, '*', item->len) != NULL);
+}
+
 static void
 take_wildcard(void *ctx, const struct list_item *item)
 {
 	struct build *b = ctx;
+	bool is_dialect = b->key->evidence == EVIDENCE_DIALECT;
 
 	if (is_item(item, "unknown"))
 		b->condition->is_unknown = true;
-	else if (is_ja4_text(item))
+	else if (is_dialect ? is_dialect_text(item) : is_ja4_text(item))
 		add_text(b, item);
 	else
 		tree_note(b->tree, REPORT_MISTAKE, b->section, item->place,
-			  "\"%.*s\" is no JA4, expected a text such as "
-			  "t13d*_8daaf6152771_*, or a raw one",
-			  (int)(item->len < 80 ? item->len : 80), item->text);
+			  "\"%.*s\" is no %s",
+			  (int)(item->len < 80 ? item->len : 80), item->text,
+			  is_dialect ? "dialect, expected a text such as "
+				       "EHLO:*:mail.FROM<:*"
+				     : "JA4, expected a text such as "
+				       "t13d*_8daaf6152771_*, or a raw one");
 }
 
 static bool
@@ -426,7 +445,8 @@ reads_counts(const struct policy_rule *rule)
 		if (kind == EVIDENCE_SESSION_ERRORS ||
 		    kind == EVIDENCE_SESSION_RECIPIENTS ||
 		    kind == EVIDENCE_SESSION_MESSAGES ||
-		    kind == EVIDENCE_SESSION_UNKNOWN_USERS)
+		    kind == EVIDENCE_SESSION_UNKNOWN_USERS ||
+		    kind == EVIDENCE_DIALECT)
 			return true;
 	}
 	return false;

@@ -19,7 +19,7 @@ seconds(const json_t *of, const char *key)
 	return (double)json_integer_value(json_object_get(of, key)) / 1000;
 }
 
-/* How the client behaves, if it is worth a word. */
+/* How the client behaves, if it is worth a word, and speaks. */
 static void
 print_manners(const json_t *line)
 {
@@ -31,7 +31,7 @@ print_manners(const json_t *line)
 	{
 		printf(" %s", json_string_value(name));
 	}
-	printf("\n");
+	printf(" %s\n", text(line, "dialect"));
 }
 
 static void

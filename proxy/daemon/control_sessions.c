@@ -56,20 +56,23 @@ say_row(const struct control *c, const struct worker_view_row *row)
 {
 	struct control_sessions *s = c->sessions;
 	char client[LOG_ADDRESS_CAP];
+	char dialect[DIALECT_TEXT_CAP];
 	const char *class = names_class(c->names, row->class_id);
 	const char *rule = names_rule(c->names, row->rule_id);
 
 	log_address(&row->client, client);
+	(void)dialect_text(&row->dialect, dialect);
 	control_request_say(
 	    s->request,
-	    json_pack("{sI si ss so so ss ss sb sI sI so}", "id",
+	    json_pack("{sI si ss so so ss ss sb sI sI so ss}", "id",
 		      (json_int_t)row->id, "worker", (int)s->worker, "client",
 		      client, "class", escape_json(class, strlen(class)),
 		      "rule", escape_json(rule, strlen(rule)), "mode",
 		      row->is_shadow ? "shadow" : "enforce", "phase",
 		      session_phase_name(row->phase), "held", (int)row->is_held,
 		      "age_ms", (json_int_t)row->age_ms, "held_ms",
-		      (json_int_t)row->held_ms, "manners", manners(row)));
+		      (json_int_t)row->held_ms, "manners", manners(row),
+		      "dialect", dialect));
 	s->left--;
 }
 

@@ -209,6 +209,8 @@ text_of(const struct evidence *e, enum evidence_kind kind)
 {
 	if (kind == EVIDENCE_JA4)
 		return e->ja4;
+	if (kind == EVIDENCE_DIALECT)
+		return e->dialect;
 	return kind == EVIDENCE_LABEL ? e->label : e->listener;
 }
 
@@ -228,7 +230,7 @@ put_fact(struct log_line *l, const struct journal_feed *f,
 		log_line_text(l, name, text, sizeof text);
 		break;
 	case TEXT:
-		log_line_text(l, name, text_of(e, kind), LOG_PEER_CAP);
+		log_line_text(l, name, text_of(e, kind), DIALECT_TEXT_CAP);
 		/* What rules were tried on; JA4 is only the hash of it. */
 		if (kind == EVIDENCE_JA4)
 			log_line_text(l, "ja4_r", e->ja4_raw, LOG_LINE_CAP);
@@ -325,6 +327,7 @@ journal_end(struct journal_feed *f, const struct session_report *r)
 		      smtp_verb_name((enum smtp_verb)s->last_verb),
 		      LOG_PEER_CAP);
 	log_line_manners(&l, s);
+	log_line_dialect(&l, &s->dialect);
 	log_line_flag(&l, "greeted", s->is_greeted);
 	log_line_flag(&l, "tls", s->is_opaque && !s->is_lost);
 	log_line_flag(&l, "lost", s->is_lost);

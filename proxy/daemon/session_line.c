@@ -267,6 +267,15 @@ log_line_manners(struct log_line *l, const struct session *s)
 	log_line_flag(l, "bare_newline", s->is_bare_newline);
 }
 
+void
+log_line_dialect(struct log_line *l, const struct dialect *d)
+{
+	char text[DIALECT_TEXT_CAP];
+
+	if (dialect_text(d, text) > 0)
+		log_line_text(l, "dialect", text, sizeof text);
+}
+
 /* How the client's first TLS message went wrong; NULL if it did not. */
 static const char *
 hello_text(const struct client_hello *h)
@@ -342,6 +351,7 @@ log_line_session(struct log_line *l, const struct config_log *style,
 		      smtp_verb_name((enum smtp_verb)s->last_verb),
 		      LOG_PEER_CAP);
 	log_line_manners(l, s);
+	log_line_dialect(l, &s->dialect);
 	put_tls(l, r);
 	log_line_flag(l, "lost", s->is_lost);
 	log_line_text(l, "phase", session_phase_name(r->phase), LOG_PEER_CAP);

@@ -330,9 +330,14 @@ facts_plan(struct conn *c)
 	struct evidence e;
 	enum label_quality quality;
 	struct plan plan;
+	char dialect[DIALECT_TEXT_CAP];
 
 	gather(c, &e, &quality);
 	gather_session(&c->session, &e);
+	if (dialect_text(&c->session.dialect, dialect) > 0) {
+		set(&e, EVIDENCE_DIALECT);
+		e.dialect = dialect;
+	}
 	gather_counts(c, &e);
 	hello_gather(c, &e);
 	plan =

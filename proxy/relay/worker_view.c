@@ -22,6 +22,7 @@ fill_row(const struct worker *w, const struct conn *c,
 	    .is_pipelining = s->is_pipelining,
 	    .is_non_smtp = s->is_non_smtp,
 	    .is_bare_newline = s->is_bare_newline,
+	    .dialect = s->dialect,
 	};
 }
 

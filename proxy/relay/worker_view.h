@@ -31,6 +31,7 @@ struct worker_view_row {
 	bool is_pipelining;
 	bool is_non_smtp;
 	bool is_bare_newline;
+	struct dialect dialect;
 };
 
 struct worker_view {

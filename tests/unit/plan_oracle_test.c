@@ -38,6 +38,8 @@ static const char *const sizes[] = {"*", "1460", "1400", "1300-1450", "0"};
 static const char *const windows[] = {"*",     "8192",	 "mss*2",  "mtu*2", "M",
 				      "%1024", "1-9000", "mss*44", "64240"};
 static const char *const scales[] = {"*", "7", "0", "0-9"};
+static const char *const dialect_patterns[] = {
+    "unknown", "EHLO:*", "HELO:*", "*:mail.FROM<:*", "*:DATA:-", "*"};
 static const char *const ja4_patterns[] = {
     "t13i*",
     "t13d31*",
@@ -132,6 +134,10 @@ put_conditions(FILE *out)
 		fputs("ja4 = unknown\n", out);
 	for (uint32_t i = draw(6) == 0 ? 1 + draw(3) : 0; i > 0; i--)
 		fprintf(out, "ja4 = %s\n", PICK(ja4_patterns));
+	for (uint32_t i = draw(6) == 0 ? 1 + draw(3) : 0; i > 0; i--)
+		fprintf(out, "dialect = %s\n", PICK(dialect_patterns));
+	if (draw(20) == 0)
+		fprintf(out, "not.dialect = %s\n", PICK(dialect_patterns));
 	if (draw(20) == 0)
 		fprintf(out, "not.ja4 = %s\n", PICK(ja4_patterns));
 	if (draw(10) == 0)
@@ -192,6 +198,11 @@ random_client(void)
 	assert_true(addr_parse_ip(&e.client, ip, strlen(ip)));
 	e.label = draw(5) == 0 ? NULL : PICK(labels);
 	e.listener = draw(2) ? "smtp" : "two";
+	if (draw(3) > 0) {
+		e.dialect = draw(2) ? "EHLO:fqdn:MAIL.FROM<:-:SIZE:-:w---:-:-"
+				    : "HELO:ip:mail.FROM<:rcpt.TO<:none:none:"
+				      "www-:DATA:-";
+	}
 	if (draw(3) > 0) {
 		e.ja4 = draw(2) ? "t13i871000_c66346c74e42_24695f2957a7"
 				: "t13d311000_e8f1e7e78f70_1f22a2ca17c4";
