@@ -110,13 +110,13 @@ static void
 print_blind(const json_t *ended)
 {
 	long long all = number(ended, "all");
-	long long opaque = number(ended, "opaque");
+	long long opaque = number(ended, "opaque") - number(ended, "told");
 
 	if (all > 0 && opaque * 100 >= all)
 		printf("outcomes  learning is blind for %lld %% of sessions: "
 		       "their TLS passes through,\n"
-		       "          and nobody here sees what became of their "
-		       "mail\n",
+		       "          and nobody sees, or tells, what became of "
+		       "their mail\n",
 		       opaque * 100 / all);
 }
 

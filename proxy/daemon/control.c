@@ -85,7 +85,7 @@ on_tick(uv_timer_t *tick)
 	c->tick_due_ms = now_ms + CONTROL_TICK_MS;
 	watch_log(c, now_ms);
 	journal_tick(c->journal, now_ms);
-	control_take_sessions(c);
+	control_tick_verdicts(c);
 	control_watch_dials(c);
 	control_watch_drain(c, now_ms);
 }

@@ -21,6 +21,7 @@
 #include "proxy/evidence/syn_map.h"
 #include "proxy/evidence/verdict_book.h"
 #include "proxy/evidence/verdict_socket.h"
+#include "proxy/evidence/verdict_wait.h"
 #include "proxy/relay/gate.h"
 #include "proxy/relay/mta_probe.h"
 #include "proxy/relay/worker.h"
@@ -45,6 +46,7 @@ struct control_reload {
 struct control_verdict {
 	struct verdict_socket *socket; /* or NULL: it could not be made */
 	struct verdict_book *book;
+	struct verdict_wait *wait;
 	struct session_feed *feeds; /* one a worker */
 	uint64_t said_second;
 	uint32_t said; /* lines of the log in that second */
@@ -151,8 +153,9 @@ control_take_verdict_memory(struct control *c);
 void control_print_verdict_size(const struct control *c, FILE *out);
 __attribute__((warn_unused_result)) int
 control_open_verdicts(struct control *c);
-/* Notes the sessions that workers told of since. On each tick. */
-void control_take_sessions(struct control *c);
+/* Notes the sessions that workers told of since, and tries again the verdicts
+ * that wait for one. On each tick. */
+void control_tick_verdicts(struct control *c);
 /* No worker runs any more. */
 void control_free_verdicts(struct control *c);
 

@@ -141,7 +141,8 @@ count_of(const struct control *c, enum metric which)
 	return count;
 }
 
-/* Of the sessions that have ended, those whose mail nobody saw. */
+/* Of the sessions that have ended, those whose mail was not seen here; and of
+ * those, how many somebody told of. */
 static json_t *
 ended_json(const struct control *c)
 {
@@ -150,8 +151,11 @@ ended_json(const struct control *c)
 		       count_of(c, METRIC_SYN_KERNEL) +
 		       count_of(c, METRIC_SYN_NOWHERE);
 
-	return json_pack("{sI sI}", "all", (json_int_t)all, "opaque",
-			 (json_int_t)count_of(c, METRIC_OPAQUE));
+	return json_pack("{sI sI sI}", "all", (json_int_t)all, "opaque",
+			 (json_int_t)count_of(c, METRIC_OPAQUE), "told",
+			 (json_int_t)(c->verdict.book != NULL
+					  ? verdict_book_told(c->verdict.book)
+					  : 0));
 }
 
 void

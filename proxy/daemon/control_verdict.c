@@ -22,15 +22,12 @@ unix_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-void
-control_take_sessions(struct control *c)
+static void
+take_sessions(struct control *c)
 {
 	struct session_item item;
-	uint64_t now_ms;
+	uint64_t now_ms = unix_ms();
 
-	if (c->verdict.book == NULL)
-		return;
-	now_ms = unix_ms();
 	for (uint32_t i = 0; i < c->settings.config->workers; i++)
 		while (session_feed_take(&c->verdict.feeds[i], &item))
 			verdict_book_note(c->verdict.book, &item, now_ms);
@@ -78,23 +75,56 @@ tell(struct control *c, const struct verdict_line *line,
 }
 
 static void
+count(struct control *c, enum verdict_result result)
+{
+	struct metrics *m = &c->metrics[c->settings.config->workers];
+
+	metrics_add(m, (enum metric)(METRIC_VERDICTS_JOINED + (unsigned)result),
+		    1);
+}
+
+/* True if nothing more is to be done about the line. */
+static bool
+join(void *ctx, const struct verdict_line *line, bool is_last)
+{
+	struct control *c = ctx;
+	struct verdict_session session;
+	enum verdict_result result =
+	    verdict_book_join(c->verdict.book, line, unix_ms(), &session);
+
+	if (result == VERDICT_RESULT_UNKNOWN && !is_last)
+		return false;
+	if (result == VERDICT_RESULT_JOINED)
+		tell(c, line, &session);
+	count(c, result);
+	return true;
+}
+
+static void
 take_line(void *ctx, const char *bytes, size_t len)
 {
 	struct control *c = ctx;
-	struct metrics *m = &c->metrics[c->settings.config->workers];
-	enum verdict_result result = VERDICT_RESULT_MALFORMED;
 	struct verdict_line line;
-	struct verdict_session session;
+	bool is_client_named;
 
-	if (verdict_line_read(&line, bytes, len) == NULL) {
-		control_take_sessions(c);
-		result = verdict_book_join(c->verdict.book, &line, unix_ms(),
-					   &session);
-		if (result == VERDICT_RESULT_JOINED)
-			tell(c, &line, &session);
+	if (verdict_line_read(&line, bytes, len) != NULL) {
+		count(c, VERDICT_RESULT_MALFORMED);
+		return;
 	}
-	metrics_add(m, (enum metric)(METRIC_VERDICTS_JOINED + (unsigned)result),
-		    1);
+	take_sessions(c);
+	is_client_named = line.client.family != 0;
+	if (!join(c, &line, is_client_named) &&
+	    !verdict_wait_put(c->verdict.wait, &line, unix_ms()))
+		count(c, VERDICT_RESULT_UNKNOWN);
+}
+
+void
+control_tick_verdicts(struct control *c)
+{
+	if (c->verdict.book == NULL)
+		return;
+	take_sessions(c);
+	verdict_wait_try(c->verdict.wait, unix_ms(), join, c);
 }
 
 int
@@ -109,7 +139,9 @@ control_take_verdict_memory(struct control *c)
 	    aligned_alloc(_Alignof(struct session_feed),
 			  config->workers * sizeof(struct session_feed));
 	c->verdict.book = verdict_book_new(config->verdict.sessions);
-	if (c->verdict.feeds == NULL || c->verdict.book == NULL)
+	c->verdict.wait = calloc(1, sizeof(*c->verdict.wait));
+	if (c->verdict.feeds == NULL || c->verdict.book == NULL ||
+	    c->verdict.wait == NULL)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < config->workers; i++)
 		session_feed_init(&c->verdict.feeds[i]);
@@ -156,5 +188,6 @@ void
 control_free_verdicts(struct control *c)
 {
 	verdict_book_free(c->verdict.book);
+	free(c->verdict.wait);
 	free(c->verdict.feeds);
 }

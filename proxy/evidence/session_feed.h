@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "tarry/addr.h"
+#include "tarry/outcome.h"
 
 /* A power of two; emptied ten times a second. */
 #define SESSION_FEED_CAP 4096u
@@ -18,15 +19,24 @@
 enum session_news {
 	SESSION_NEWS_OPEN,
 	SESSION_NEWS_GUISE, /* the MTA sees client.port in place of its own */
+	SESSION_NEWS_MAIL,  /* the MTA took a message, and named its queue id */
 	SESSION_NEWS_END
 };
 
 struct session_item {
 	uint64_t id; /* as in the log */
-	struct addr client;
+	union {
+		struct addr client;			 /* OPEN, GUISE */
+		char queue_id[OUTCOME_QUEUE_ID_CAP + 1]; /* MAIL */
+		uint16_t outcomes[OUTCOME_COUNT];	 /* END: as counted */
+	};
 	uint8_t news;	   /* enum session_news */
+	bool is_blind : 1; /* END: TLS passed through, nothing was seen */
+	bool gave_up : 1;  /* END: during a delay of ours */
+	bool is_early : 1; /* END: it spoke before the greeting */
 	uint16_t class_id; /* END: of the last plan */
 	uint16_t rule_id;
+	uint32_t recipients; /* MAIL: that it was taken for */
 };
 
 struct session_feed {

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/evidence/verdict_effect.h"
+
 #define NONE UINT32_MAX
 
 enum link { LINK_ID, LINK_CLIENT, LINK_GUISE, LINK_COUNT };
@@ -35,12 +37,19 @@ struct seen {
 	uint16_t class_id;
 	uint16_t rule_id;
 	uint8_t said; /* bits of enum verdict, of lines without an id */
+	bool is_blind;
+	bool is_told;	     /* some verdict was joined */
+	uint32_t recipients; /* of all messages that the MTA took */
+	/* While it runs: what was told meanwhile, should it turn out to be
+	 * seen, or blind. */
+	int16_t changes[2][OUTCOME_COUNT];
 };
 
 struct mail {
 	char id[VERDICT_ID_CAP + 1]; /* "": free */
 	uint32_t seen;		     /* its session, while the turn is it */
 	uint64_t turn;
+	uint32_t recipients; /* that the MTA took it for; 0: not seen */
 	uint8_t said;
 };
 
@@ -52,6 +61,9 @@ struct verdict_book {
 	struct mail *mails;
 	struct chains seen_chains;
 	struct chains mail_chains;
+	uint64_t told;
+	learn_fn *learn;
+	void *learn_ctx;
 };
 
 _Static_assert(VERDICT_COUNT <= 8, "bits of `said`");
@@ -226,31 +238,6 @@ find_id(const struct verdict_book *b, uint64_t id)
 	return node == NONE ? NONE : node / LINK_COUNT;
 }
 
-void
-verdict_book_note(struct verdict_book *b, const struct session_item *item,
-		  uint64_t unix_ms)
-{
-	uint32_t at;
-
-	if (item->news == SESSION_NEWS_OPEN) {
-		note_open(b, item, unix_ms);
-		return;
-	}
-	at = find_id(b, item->id);
-	if (at == NONE)
-		return;
-	if (item->news == SESSION_NEWS_GUISE) {
-		chains_remove(&b->seen_chains, at * LINK_COUNT + LINK_GUISE);
-		b->seen[at].guise_port = item->client.port;
-		chains_add(&b->seen_chains, at * LINK_COUNT + LINK_GUISE,
-			   hash_client(&item->client, item->client.port));
-		return;
-	}
-	b->seen[at].end_ms = unix_ms;
-	b->seen[at].class_id = item->class_id;
-	b->seen[at].rule_id = item->rule_id;
-}
-
 /* True if the session, by that link of it, may be the one that is meant. */
 static bool
 is_meant(const struct seen *s, enum link link, const struct verdict_line *line)
@@ -315,6 +302,99 @@ mail_session(const struct verdict_book *b, const struct mail *m)
 	return m != NULL && b->seen[m->seen].turn == m->turn ? m->seen : NONE;
 }
 
+static void
+note_guise(struct verdict_book *b, uint32_t at, const struct addr *client)
+{
+	chains_remove(&b->seen_chains, at * LINK_COUNT + LINK_GUISE);
+	b->seen[at].guise_port = client->port;
+	chains_add(&b->seen_chains, at * LINK_COUNT + LINK_GUISE,
+		   hash_client(client, client->port));
+}
+
+static void
+note_mail(struct verdict_book *b, uint32_t at, const struct session_item *item)
+{
+	struct mail *m = find_mail(b, item->queue_id);
+
+	/* Somebody may have been faster to tell of it. */
+	if (m == NULL || mail_session(b, m) != at)
+		m = learn_mail(b, item->queue_id, at);
+	m->recipients = item->recipients;
+	b->seen[at].recipients += item->recipients;
+}
+
+/* Who learns is told of a session, with what is not known by now. */
+static struct learn
+learn_of(const struct seen *s)
+{
+	return (struct learn){
+	    .session = s->id,
+	    .client = s->client,
+	    .class_id = s->class_id,
+	    .rule_id = s->rule_id,
+	    .is_blind = s->is_blind,
+	};
+}
+
+static void
+note_end(struct verdict_book *b, uint32_t at, const struct session_item *item,
+	 uint64_t unix_ms)
+{
+	struct seen *s = &b->seen[at];
+	struct learn l;
+
+	s->end_ms = unix_ms;
+	s->class_id = item->class_id;
+	s->rule_id = item->rule_id;
+	s->is_blind = item->is_blind;
+	if (s->recipients == 0) /* ids may not have been named */
+		s->recipients = item->outcomes[OUTCOME_DELIVERED];
+	b->told += s->is_blind && s->is_told;
+	if (b->learn == NULL)
+		return;
+	l = learn_of(s);
+	l.is_end = true;
+	l.gave_up = item->gave_up;
+	l.is_early = item->is_early;
+	for (unsigned i = 0; i < OUTCOME_COUNT; i++)
+		l.changes[i] = item->outcomes[i] + s->changes[s->is_blind][i];
+	b->learn(b->learn_ctx, &l);
+}
+
+void
+verdict_book_note(struct verdict_book *b, const struct session_item *item,
+		  uint64_t unix_ms)
+{
+	uint32_t at;
+
+	if (item->news == SESSION_NEWS_OPEN) {
+		note_open(b, item, unix_ms);
+		return;
+	}
+	at = find_id(b, item->id);
+	if (at == NONE)
+		return;
+	if (item->news == SESSION_NEWS_GUISE)
+		note_guise(b, at, &item->client);
+	else if (item->news == SESSION_NEWS_MAIL)
+		note_mail(b, at, item);
+	else
+		note_end(b, at, item, unix_ms);
+}
+
+void
+verdict_book_set_learner(struct verdict_book *b, learn_fn *learn, void *ctx)
+{
+	b->learn = learn;
+	b->learn_ctx = ctx;
+}
+
+uint64_t
+verdict_book_told(const struct verdict_book *b)
+{
+	return b->told;
+}
+
 /* The session; NONE with *result if there is none. *mail: by its queue id. */
 static uint32_t
 find(struct verdict_book *b, const struct verdict_line *line,
@@ -355,10 +435,37 @@ mark(uint8_t *said, enum verdict verdict)
 	return is_new;
 }
 
+/* What the verdict changes; kept until the session's end is known. */
+static void
+take_effect(struct verdict_book *b, struct seen *s,
+	    const struct verdict_case *v)
+{
+	int16_t now[2][OUTCOME_COUNT] = {{0}};
+	bool is_over = s->end_ms != 0;
+	int16_t(*changes)[OUTCOME_COUNT] = is_over ? now : s->changes;
+	struct learn l;
+	bool is_any = false;
+
+	verdict_effect_seen(v, changes[false]);
+	verdict_effect_blind(v, changes[true]);
+	b->told += is_over && s->is_blind && !s->is_told;
+	s->is_told = true;
+	if (!is_over || b->learn == NULL)
+		return;
+	l = learn_of(s);
+	for (unsigned i = 0; i < OUTCOME_COUNT; i++) {
+		l.changes[i] = now[s->is_blind][i];
+		is_any |= l.changes[i] != 0;
+	}
+	if (is_any)
+		b->learn(b->learn_ctx, &l);
+}
+
 enum verdict_result
 verdict_book_join(struct verdict_book *b, const struct verdict_line *line,
 		  uint64_t unix_ms, struct verdict_session *session)
 {
+	struct verdict_case v = {.verdict = line->verdict};
 	enum verdict_result result;
 	struct mail *mail;
 	struct seen *s;
@@ -374,8 +481,11 @@ verdict_book_join(struct verdict_book *b, const struct verdict_line *line,
 		return VERDICT_RESULT_LATE;
 	if (mail == NULL && line->id[0] != '\0')
 		mail = learn_mail(b, line->id, at);
+	v.before = mail != NULL ? mail->said : s->said;
+	v.recipients = mail != NULL ? mail->recipients : s->recipients;
 	if (!mark(mail != NULL ? &mail->said : &s->said, line->verdict))
 		return VERDICT_RESULT_DOUBLED;
+	take_effect(b, s, &v);
 	*session = (struct verdict_session){
 	    .id = s->id,
 	    .client = s->client,

@@ -9,6 +9,7 @@
 #ifndef PROXY_EVIDENCE_VERDICT_BOOK_H
 #define PROXY_EVIDENCE_VERDICT_BOOK_H
 
+#include "proxy/evidence/learn.h"
 #include "proxy/evidence/session_feed.h"
 #include "proxy/evidence/verdict_line.h"
 
@@ -32,7 +33,15 @@ void verdict_book_free(struct verdict_book *b);
 /* What a book of that size takes. */
 uint64_t verdict_book_bytes(uint32_t cap);
 
-/* Notes what a worker tells of a session. */
+/* Who learns from now on; NULL, as at first: nobody. */
+void verdict_book_set_learner(struct verdict_book *b, learn_fn *learn,
+			      void *ctx);
+
+/* Sessions that have ended, were blind, and have a verdict all the same. */
+uint64_t verdict_book_told(const struct verdict_book *b);
+
+/* Notes what a worker tells of a session. Of a queue id that was used before
+ * the newest mail is meant. */
 void verdict_book_note(struct verdict_book *b, const struct session_item *item,
 		       uint64_t unix_ms);
 

@@ -1,5 +1,7 @@
 #include "proxy/relay/record.h"
 
+#include <string.h>
+
 #include "proxy/daemon/journal.h"
 #include "proxy/evidence/session_feed.h"
 #include "proxy/relay/worker_state.h"
@@ -31,9 +33,9 @@ syn_of(const struct conn *c, uint8_t raw[SYN_RAW_CAP])
 	};
 }
 
-/* Three times a session; one branch each where nobody takes verdicts. */
+/* Whom the session is of. One branch where nobody takes verdicts. */
 static void
-tell(const struct conn *c, enum session_news news)
+tell_client(const struct conn *c, enum session_news news)
 {
 	struct session_feed *feed = worker_of(c)->options.sessions;
 	struct session_item item;
@@ -44,11 +46,52 @@ tell(const struct conn *c, enum session_news news)
 	    .id = c->id,
 	    .client = c->session.client,
 	    .news = (uint8_t)news,
-	    .class_id = c->session.plan.class_id,
-	    .rule_id = c->session.plan.rule_id,
 	};
 	if (news == SESSION_NEWS_GUISE)
 		item.client.port = c->mta_port;
+	session_feed_put(feed, &item);
+}
+
+/* The queue ids that the MTA gave: what is told later of a mail names them. */
+static void
+tell_mails(const struct conn *c, const struct orders *o)
+{
+	struct session_feed *feed = worker_of(c)->options.sessions;
+	struct session_item item;
+
+	for (unsigned i = 0; feed != NULL && i < o->messages_count; i++) {
+		if (o->messages[i].queue_id[0] == '\0')
+			continue;
+		item = (struct session_item){
+		    .id = c->id,
+		    .news = SESSION_NEWS_MAIL,
+		    .recipients = o->messages[i].recipients,
+		};
+		memcpy(item.queue_id, o->messages[i].queue_id,
+		       sizeof(item.queue_id));
+		session_feed_put(feed, &item);
+	}
+}
+
+static void
+tell_end(const struct conn *c)
+{
+	struct session_feed *feed = worker_of(c)->options.sessions;
+	const struct session *s = &c->session;
+	struct session_item item;
+
+	if (feed == NULL)
+		return;
+	item = (struct session_item){
+	    .id = c->id,
+	    .news = SESSION_NEWS_END,
+	    .is_blind = s->is_opaque && !s->is_lost,
+	    .gave_up = s->counts.gave_up_ms > 0,
+	    .is_early = s->is_early,
+	    .class_id = s->plan.class_id,
+	    .rule_id = s->plan.rule_id,
+	};
+	memcpy(item.outcomes, s->counts.outcomes, sizeof(item.outcomes));
 	session_feed_put(feed, &item);
 }
 
@@ -74,7 +117,7 @@ record_plan(struct conn *c, const struct evidence *e, const struct plan *plan)
 	struct journal_syn syn;
 
 	if (c->session.phase == PHASE_NEW)
-		tell(c, SESSION_NEWS_OPEN);
+		tell_client(c, SESSION_NEWS_OPEN);
 	if (!journal_is_on(feed_of(c)))
 		return;
 	who = about(c);
@@ -90,6 +133,8 @@ record_step(struct conn *c, const struct orders *o)
 {
 	struct journal_about who;
 
+	if (o->messages_count > 0)
+		tell_mails(c, o);
 	if (o->notes_count == 0 || !journal_is_on(feed_of(c)))
 		return;
 	who = about(c);
@@ -99,12 +144,12 @@ record_step(struct conn *c, const struct orders *o)
 void
 record_guise(const struct conn *c)
 {
-	tell(c, SESSION_NEWS_GUISE);
+	tell_client(c, SESSION_NEWS_GUISE);
 }
 
 void
 record_end(struct conn *c, const struct session_report *report)
 {
-	tell(c, SESSION_NEWS_END);
+	tell_end(c);
 	journal_end(feed_of(c), report);
 }

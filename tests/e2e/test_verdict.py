@@ -1,6 +1,7 @@
 """Verdicts: the socket, tarryctl's sender, and the follower of Postfix."""
 import json
 import os
+import re
 import smtplib
 import socket
 import stat
@@ -10,6 +11,9 @@ import pytest
 
 from conftest import BUILD, Program, wait_until
 from mta import Postfix, mta, proxy_for  # noqa: F401, fixtures
+from scripted_mta import ScriptedMta
+from test_reload import place  # noqa: F401
+from test_tls import Python, ends_tls  # noqa: F401
 
 # A short number by default; more by hand.
 SESSIONS = int(os.environ.get("TARRY_VERDICT_SESSIONS", "200"))
@@ -60,6 +64,62 @@ def test_lines_are_joined_or_counted(start_tarryd, start_sink, path):
     assert verdicts(tarryd, "spam", "operator") == 1
     assert tarryd.stop() == 0
     assert not os.path.exists(path)
+
+
+@pytest.fixture
+def naming_mta():
+    """An MTA that names queue ids: Q and the number of the command."""
+    class Naming(ScriptedMta):
+        count = 999
+
+        def answer(self, client, lines, script):
+            Naming.count += 1
+            named = b"250 2.0.0 Ok: queued as Q%d\r\n" % Naming.count
+            return super().answer(client, lines, {**script, "dot": named})
+    made = Naming()
+    yield made
+    made.close()
+
+
+def queue_ids(smtp, mails):
+    """Sends some; returns the ids that the MTA named."""
+    ids = []
+    for _ in range(mails):
+        smtp.mail("a@b.example")
+        smtp.rcpt("c@d.example")
+        ids.append(re.search(rb"queued as (\w+)", smtp.data("x")[1])[1])
+    return ids
+
+
+@pytest.mark.parametrize("is_tls", (False, True))
+def test_queue_ids_are_known_from_the_mta(is_tls, naming_mta, proxy_for,
+                                          ends_tls, path):
+    # A verdict that is faster than the reply waits for it.
+    keys = {"verdict__socket": path, "mta__client_address": "none",
+            "mta__open_relay_checked": "yes", "class_new__greet": "0s",
+            "class_new__teaser": "no"}
+    if is_tls:
+        tarryd = ends_tls(naming_mta.port, **keys)
+        smtp = Python(tarryd)
+    else:
+        tarryd = proxy_for("127.0.0.1", naming_mta.port, **keys).wait_ready()
+        smtp = smtplib.SMTP("127.0.0.1", tarryd.port, timeout=30)
+    with smtp:
+        smtp.ehlo("c.example")
+        first, second = queue_ids(smtp, 2)
+        for name in (first, second, first):
+            send(path, b'{"verdict":"spam","source":"rspamd","id":"%s"}'
+                 % name)
+        wait_until(lambda: lines(tarryd, "joined") == 2, "both")
+        wait_until(lambda: lines(tarryd, "doubled") == 1, "the second time")
+        early = b"Q%d" % (int(second[1:]) + 3)  # commands later
+        send(path, b'{"verdict":"ham","id":"%s"}' % early)
+        assert queue_ids(smtp, 1) == [early]
+        wait_until(lambda: verdicts(tarryd, "ham", "other") == 1, "the early")
+    for wrong in ("unknown", "contradicts", "malformed", "late"):
+        assert lines(tarryd, wrong) == 0
+    assert len(set(re.findall(r"verdict \w+ by \w+: session (\d+)",
+                              tarryd.log))) == 1
 
 
 @pytest.mark.parametrize("words", (
@@ -113,7 +173,7 @@ def mail(port, to):
 
 def test_postfix_tells_what_tls_hides(proxy_for, postfix, path, tmp_path):
     tarryd = proxy_for(postfix.address, postfix.port, verdict__socket=path,
-                       class_new__greet="0")
+                       control__socket=path[:-2], class_new__greet="0")
     tarryd.wait_ready()
     log = postfix.root / postfix.log_file
     follower = Program(tmp_path / "follow.log",
@@ -137,4 +197,17 @@ def test_postfix_tells_what_tls_hides(proxy_for, postfix, path, tmp_path):
     assert lines(tarryd, "joined") == SESSIONS
     for wrong in ("doubled", "unknown", "contradicts", "malformed", "late"):
         assert lines(tarryd, wrong) == 0
+    # Nothing was seen of them, and all were told.
+    ended = wait_until(
+        lambda: (now := tarryd.ask("status")[0]["ended"])["all"] == SESSIONS
+        and now, "the ends")
+    assert ended == {"all": SESSIONS, "opaque": SESSIONS, "told": SESSIONS}
+    assert "blind" not in tarryd.ctl("status").stdout
+    with smtplib.SMTP("127.0.0.1", tarryd.port, timeout=30) as smtp:
+        smtp.starttls()
+        smtp.noop()
+    wait_until(lambda: tarryd.ask("status")[0]["ended"]["all"] > SESSIONS,
+               "one more")
+    if SESSIONS < 100:
+        assert "learning is blind for" in tarryd.ctl("status").stdout
     follower.stop()

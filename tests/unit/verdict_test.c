@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "proxy/evidence/verdict_book.h"
+#include "proxy/evidence/verdict_wait.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 #define NOW UINT64_C(1700000000000)
@@ -244,6 +245,215 @@ the_port_that_the_mta_sees_will_do(void **state)
 	verdict_book_free(b);
 }
 
+static void
+note_mail(struct verdict_book *b, uint64_t session, const char *id,
+	  uint32_t recipients)
+{
+	struct session_item item = {
+	    .id = session, .news = SESSION_NEWS_MAIL, .recipients = recipients};
+
+	strcpy(item.queue_id, id);
+	verdict_book_note(b, &item, NOW);
+}
+
+static void
+the_mta_names_the_id(void **state)
+{
+	struct verdict_book *b = book_of(64);
+	uint64_t id;
+
+	(void)state;
+	note_mail(b, 7, "AAAA", 1); /* of nobody */
+	note(b, SESSION_NEWS_OPEN, 7, 1, NOW);
+	note(b, SESSION_NEWS_OPEN, 8, 2, NOW);
+	assert_string_equal(said(b, 0, "AAAA", 0, NOW, NULL), "unknown");
+	note_mail(b, 7, "AAAA", 1);
+	note_mail(b, 7, "BBBB", 1);
+	assert_string_equal(said(b, 0, "AAAA", 0, NOW, &id), "joined");
+	assert_int_equal(id, 7);
+	/* What was said is not forgotten when the id is named once more. */
+	note_mail(b, 7, "AAAA", 1);
+	assert_string_equal(said(b, 0, "AAAA", 0, NOW, NULL), "doubled");
+	assert_string_equal(said(b, 2, "BBBB", 0, NOW, NULL), "contradicts");
+	/* Ids are used again: then the newest mail is meant. */
+	note_mail(b, 8, "AAAA", 1);
+	assert_string_equal(said(b, 0, "AAAA", 0, NOW, &id), "joined");
+	assert_int_equal(id, 8);
+	verdict_book_free(b);
+}
+
+static struct learn heard[8];
+static unsigned heard_count;
+
+static void
+hear(void *ctx, const struct learn *l)
+{
+	(void)ctx;
+	assert_true(heard_count < COUNT(heard));
+	heard[heard_count++] = *l;
+}
+
+static void
+note_end(struct verdict_book *b, uint64_t session, bool is_blind,
+	 uint16_t delivered)
+{
+	struct session_item item = {
+	    .id = session, .news = SESSION_NEWS_END, .is_blind = is_blind};
+
+	item.outcomes[OUTCOME_DELIVERED] = delivered;
+	verdict_book_note(b, &item, NOW);
+}
+
+static void
+tell(struct verdict_book *b, enum verdict verdict, const char *id)
+{
+	struct verdict_line line = {.verdict = verdict};
+	struct verdict_session found;
+
+	strcpy(line.id, id);
+	(void)verdict_book_join(b, &line, NOW, &found);
+}
+
+/* D: delivered, S: spam, U: unknown user, P: policy, N: neutral. */
+static const struct {
+	const char *label;
+	bool is_blind;
+	uint16_t delivered; /* recipients of mail "AAAA", as seen */
+	const char *said;   /* first letters of verdicts, `|` for the end */
+	int d, s, u, p, n;
+	unsigned calls;
+} lessons[] = {
+    {"seen", false, 2, "|", 2, 0, 0, 0, 0, 1},
+    {"seen, and told the same", false, 2, "|d", 2, 0, 0, 0, 0, 1},
+    {"seen, and spam after all", false, 2, "|s", 0, 1, 0, 0, 0, 2},
+    {"spam before the end", false, 2, "s|", 0, 1, 0, 0, 0, 1},
+    {"spam twice, and a virus", false, 2, "s|sv", 0, 1, 0, 0, 0, 1},
+    {"spam, and bounced", false, 2, "|sb", 0, 1, 0, 0, 0, 2},
+    {"bounced for one of two", false, 2, "|b", 1, 0, 0, 0, 0, 2},
+    {"refusals were seen", false, 0, "sru|d", 0, 0, 0, 0, 0, 1},
+    {"blind", true, 0, "|", 0, 0, 0, 0, 0, 1},
+    {"blind, delivered", true, 0, "|d", 1, 0, 0, 0, 0, 2},
+    {"blind, before the end", true, 0, "d|", 1, 0, 0, 0, 0, 1},
+    {"blind, ham and delivered", true, 0, "h|d", 1, 0, 0, 0, 0, 1},
+    {"blind, delivered as spam", true, 0, "d|s", 0, 1, 0, 0, 0, 2},
+    {"blind, spam delivered", true, 0, "s|d", 0, 1, 0, 0, 0, 1},
+    {"blind, a virus", true, 0, "|v", 0, 1, 0, 0, 0, 2},
+    {"blind, nobody", true, 0, "u|", 0, 0, 1, 0, 0, 1},
+    {"blind, refused", true, 0, "r|", 0, 0, 0, 1, 0, 1},
+    {"blind, later, delivered", true, 0, "e|d", 1, 0, 0, 0, 1, 2},
+    {"blind, bounced", true, 0, "d|b", 0, 0, 0, 0, 0, 2},
+    {"blind, bounced unsaid", true, 0, "|b", 0, 0, 0, 0, 0, 1},
+};
+
+static void
+say_letter(struct verdict_book *b, char letter)
+{
+	static const char letters[] = "hsvuredb";
+	const char *at = strchr(letters, letter);
+
+	assert_non_null(at);
+	tell(b, (enum verdict)(at - letters), "AAAA");
+}
+
+static void
+what_is_learnt(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(lessons); i++) {
+		struct verdict_book *b = book_of(4);
+		int sum[OUTCOME_COUNT] = {0};
+
+		heard_count = 0;
+		verdict_book_set_learner(b, hear, NULL);
+		note(b, SESSION_NEWS_OPEN, 7, 1, NOW);
+		note_mail(b, 7, "AAAA", lessons[i].delivered);
+		for (const char *at = lessons[i].said; *at != '\0'; at++) {
+			if (*at == '|')
+				note_end(b, 7, lessons[i].is_blind,
+					 lessons[i].delivered);
+			else
+				say_letter(b, *at);
+		}
+		for (unsigned h = 0; h < heard_count; h++)
+			for (unsigned o = 0; o < OUTCOME_COUNT; o++)
+				sum[o] += heard[h].changes[o];
+		if (heard_count != lessons[i].calls || !heard[0].is_end ||
+		    (heard_count > 1 && heard[1].is_end) ||
+		    heard[0].is_blind != lessons[i].is_blind ||
+		    sum[OUTCOME_DELIVERED] != lessons[i].d ||
+		    sum[OUTCOME_SPAM] != lessons[i].s ||
+		    sum[OUTCOME_UNKNOWN_USER] != lessons[i].u ||
+		    sum[OUTCOME_POLICY] != lessons[i].p ||
+		    sum[OUTCOME_NEUTRAL] != lessons[i].n)
+			fail_msg("%s: %u calls, d %d s %d u %d p %d n %d",
+				 lessons[i].label, heard_count,
+				 sum[OUTCOME_DELIVERED], sum[OUTCOME_SPAM],
+				 sum[OUTCOME_UNKNOWN_USER], sum[OUTCOME_POLICY],
+				 sum[OUTCOME_NEUTRAL]);
+		verdict_book_free(b);
+	}
+}
+
+static void
+who_is_told_of_is_not_blind(void **state)
+{
+	struct verdict_book *b = book_of(4);
+
+	(void)state;
+	for (uint16_t i = 1; i <= 4; i++)
+		note(b, SESSION_NEWS_OPEN, i, i, NOW);
+	assert_string_equal(said(b, 1, "", 0, NOW, NULL), "joined");
+	note_end(b, 1, true, 0);
+	note_end(b, 2, true, 0);
+	note_end(b, 3, false, 0);
+	note_end(b, 4, true, 0);
+	assert_int_equal(verdict_book_told(b), 1);
+	assert_string_equal(said(b, 2, "", 0, NOW, NULL), "joined");
+	assert_string_equal(said(b, 2, "X", 0, NOW, NULL), "joined");
+	assert_string_equal(said(b, 3, "", 0, NOW, NULL), "joined");
+	assert_int_equal(verdict_book_told(b), 2);
+	verdict_book_free(b);
+}
+
+/* ctx: how many are to be given up. */
+static bool
+only_b(void *ctx, const struct verdict_line *line, bool is_last)
+{
+	unsigned *given_up = ctx;
+
+	*given_up += is_last;
+	return line->id[0] == 'B';
+}
+
+static void
+lines_wait_for_their_id(void **state)
+{
+	struct verdict_wait *w = calloc(1, sizeof(*w));
+	struct verdict_line line = {.id = "A"};
+	unsigned given_up = 0;
+
+	(void)state;
+	assert_non_null(w);
+	for (unsigned i = 0; i < VERDICT_WAIT_CAP; i++) {
+		line.id[0] = i % 2 == 0 ? 'A' : 'B';
+		assert_true(verdict_wait_put(w, &line, NOW + i % 2));
+	}
+	assert_false(verdict_wait_put(w, &line, NOW));
+	verdict_wait_try(w, NOW + 1, only_b, &given_up);
+	assert_int_equal(w->count, VERDICT_WAIT_CAP / 2);
+	assert_int_equal(given_up, 0);
+	assert_int_equal(w->waiting[w->count - 1].line.id[0], 'A');
+	assert_true(verdict_wait_put(w, &line, NOW + 5));
+	line.id[0] = 'C';
+	assert_true(verdict_wait_put(w, &line, NOW + 6));
+	verdict_wait_try(w, NOW + VERDICT_WAIT_MS, only_b, &given_up);
+	assert_int_equal(given_up, VERDICT_WAIT_CAP / 2);
+	assert_int_equal(w->count, 1);
+	verdict_wait_try(w, NOW, only_b, &given_up);
+	assert_int_equal(w->count, 0);
+	free(w);
+}
+
 /* Old ones make room, and are then nobody's. */
 static void
 memory_is_fixed(void **state)
@@ -279,6 +489,10 @@ main(void)
 	    cmocka_unit_test(times_tell_sessions_apart),
 	    cmocka_unit_test(late_is_an_hour),
 	    cmocka_unit_test(the_port_that_the_mta_sees_will_do),
+	    cmocka_unit_test(the_mta_names_the_id),
+	    cmocka_unit_test(what_is_learnt),
+	    cmocka_unit_test(who_is_told_of_is_not_blind),
+	    cmocka_unit_test(lines_wait_for_their_id),
 	    cmocka_unit_test(memory_is_fixed),
 	};
 
