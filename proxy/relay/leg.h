@@ -3,7 +3,8 @@
  *
  * Taken at the order `dial`, closed by `hang_up` or with the connection. From
  * then on it belongs to nobody; it is free a turn later. After an orderly end
- * its socket rests instead, unconnected, and serves the next dial.
+ * its socket rests instead, unconnected, and serves the next dial, as long as
+ * there is any session.
  */
 #ifndef PROXY_RELAY_LEG_H
 #define PROXY_RELAY_LEG_H
@@ -43,7 +44,7 @@ void leg_dial(struct conn *c);
 void leg_hang_up(struct conn *c);
 
 /*
- * Closes the sockets that rest: they are another MTA's, or it is the end.
+ * Closes the sockets that rest: they are another MTA's, or nobody is there.
  */
 void leg_close_rested(struct worker *w);
 

@@ -154,6 +154,9 @@ on_turn(struct poller *p)
 	size_t i;
 
 	w->accepts = 0;
+	/* Where nothing goes on, nothing is kept. */
+	if (w->conns.used == 0)
+		leg_close_rested(w);
 	for (i = 0; i < w->listeners_count; i++)
 		listener_resume(&w->listeners[i]);
 	if (w->is_replanning)
