@@ -68,13 +68,32 @@ is_text_ahead(const struct leg *leg)
 	return leg->ahead > 0 || leg->count > 0;
 }
 
+/* What was said ahead of an answer did not wait for it. */
+static void
+note_gap(struct step *st)
+{
+	struct session *s = st->s;
+	uint32_t ms = st->now - st->leg->answered_ms;
+	uint16_t gap_ms = (uint16_t)(ms < UINT16_MAX ? ms : UINT16_MAX);
+
+	if (st->leg->is_ahead)
+		return;
+	if (!s->has_gaps || gap_ms < s->gap_low_ms)
+		s->gap_low_ms = gap_ms;
+	if (!s->has_gaps || gap_ms > s->gap_high_ms)
+		s->gap_high_ms = gap_ms;
+	s->has_gaps = true;
+}
+
 void
 manners_begin(struct step *st)
 {
 	struct leg *leg = st->leg;
 
-	if (leg->client.mode == SMTP_COMMANDS && leg->client.line_bytes == 0)
+	if (leg->client.mode == SMTP_COMMANDS && leg->client.line_bytes == 0) {
 		leg->is_ahead = leg->count > 0 || leg->ahead > 0;
+		note_gap(st);
+	}
 	if (is_text_ahead(leg) && !leg->client.is_unsure)
 		tell_pipelining(st);
 }
@@ -119,6 +138,7 @@ void
 manners_released(struct step *st)
 {
 	st->leg->ahead = st->s->unused;
+	st->leg->answered_ms = st->now;
 }
 
 void

@@ -176,6 +176,10 @@ struct session {
 	uint16_t teaser_len;  /* 0: no teaser */
 	uint16_t segments[SESSION_SEGMENTS_CAP]; /* of the early bytes */
 	struct dialect dialect;
+	/* From a reply's last byte to the command behind it: the shortest
+	 * and the longest time, 65,535 at most; nothing before has_gaps. */
+	uint16_t gap_low_ms;
+	uint16_t gap_high_ms;
 	uint8_t segments_count;
 	uint8_t phase;		      /* enum session_phase */
 	uint8_t reason;		      /* enum session_reason; the first wins */
@@ -206,6 +210,7 @@ struct session {
 	bool is_pipelining : 1; /* spoke on where it had to wait for us */
 	bool is_non_smtp : 1;	/* said what is no command where one belongs */
 	bool is_bare_newline : 1; /* ended a line with LF alone */
+	bool has_gaps : 1;
 };
 
 /* A command on its way: asked, then answered and perhaps held. */
@@ -229,10 +234,11 @@ struct leg {
 	/* Of the client's unused bytes those that were there before the last
 	 * reply was out. */
 	uint32_t ahead;
-	uint8_t head;	  /* oldest entry */
-	uint8_t answered; /* entries from head on that are answered */
-	uint8_t count;	  /* entries in all */
-	bool null_sender; /* perhaps a callback: no delays */
+	uint32_t answered_ms; /* when the last reply was out */
+	uint8_t head;	      /* oldest entry */
+	uint8_t answered;     /* entries from head on that are answered */
+	uint8_t count;	      /* entries in all */
+	bool null_sender;     /* perhaps a callback: no delays */
 	bool greeting_done;
 	bool is_in_ring;
 	bool is_begun;	  /* MAIL or AUTH was said: too late for our TLS */

@@ -268,12 +268,16 @@ log_line_manners(struct log_line *l, const struct session *s)
 }
 
 void
-log_line_dialect(struct log_line *l, const struct dialect *d)
+log_line_dialect(struct log_line *l, const struct session *s)
 {
 	char text[DIALECT_TEXT_CAP];
 
-	if (dialect_text(d, text) > 0)
+	if (dialect_text(&s->dialect, text) > 0)
 		log_line_text(l, "dialect", text, sizeof text);
+	if (!s->has_gaps)
+		return;
+	log_line_number(l, "gap_low_ms", s->gap_low_ms);
+	log_line_number(l, "gap_high_ms", s->gap_high_ms);
 }
 
 /* How the client's first TLS message went wrong; NULL if it did not. */
@@ -351,7 +355,7 @@ log_line_session(struct log_line *l, const struct config_log *style,
 		      smtp_verb_name((enum smtp_verb)s->last_verb),
 		      LOG_PEER_CAP);
 	log_line_manners(l, s);
-	log_line_dialect(l, &s->dialect);
+	log_line_dialect(l, s);
 	put_tls(l, r);
 	log_line_flag(l, "lost", s->is_lost);
 	log_line_text(l, "phase", session_phase_name(r->phase), LOG_PEER_CAP);

@@ -67,7 +67,7 @@ struct conn {
 	struct session session;
 };
 
-static_assert(sizeof(struct conn) <= 472, "so much a session held costs");
+static_assert(sizeof(struct conn) <= 480, "so much a session held costs");
 
 /* True if there is a seat for one more. */
 bool conn_has_seat(const struct listener *from);

@@ -102,6 +102,37 @@ rules_look_again(void **state)
 	assert_false(scene.wants_plan);
 }
 
+static void
+gaps_are(uint32_t low_ms, uint32_t high_ms)
+{
+	assert_true(scene.s.has_gaps);
+	assert_int_equal(scene.s.gap_low_ms, low_ms);
+	assert_int_equal(scene.s.gap_high_ms, high_ms);
+}
+
+/* From a reply, not from what the MTA said that is still held. */
+static void
+how_long_it_thinks(void **state)
+{
+	(void)state;
+	scene_open((struct plan){.greet_ms = 0, .reply_ms = 5000});
+	scene_connect();
+	scene_mta("220 real\r\n");
+	assert_false(scene.s.has_gaps);
+	scene_until(30);
+	scene_client("EHLO a.b\r\n");
+	gaps_are(30, 30);
+	scene_mta("250 a\r\n");
+	scene_until(5037);
+	scene_client("MAIL FROM:<a>\r\nRCPT TO:<b>\r\n");
+	gaps_are(7, 30);
+	scene_mta("250 a\r\n250 b\r\n");
+	scene_until(100037);
+	scene_client("DATA\r\n");
+	gaps_are(7, UINT16_MAX);
+}
+
 SCENES(cmocka_unit_test(who_waits_and_who_does_not),
        cmocka_unit_test(held_is_not_answered),
-       cmocka_unit_test(lines_in_pieces), cmocka_unit_test(rules_look_again))
+       cmocka_unit_test(lines_in_pieces), cmocka_unit_test(rules_look_again),
+       cmocka_unit_test(how_long_it_thinks))

@@ -346,14 +346,15 @@ session_line_has_it_all(void **state)
 	    " greet_ms=3000 gate_ms=0 caps_ms=0 held_ms=3000 would_ms=0 ",
 	    " gave_up_ms=0 replies_held=0 ",
 	    " last_verb=RCPT early_talker=yes pipelining=yes non_smtp=yes ",
-	    " bare_newline=yes phase=relay reason=quit duration_ms=3500\n",
+	    " bare_newline=yes gap_low_ms=0 gap_high_ms=0 phase=relay ",
+	    " phase=relay reason=quit duration_ms=3500\n",
 	};
 	struct session s = some_session();
 	struct session_report r = some_report(&s);
 	struct log_line l;
 
 	(void)state;
-	s.is_early = s.is_pipelining = true;
+	s.is_early = s.is_pipelining = s.has_gaps = true;
 	s.is_non_smtp = s.is_bare_newline = true;
 	s.last_verb = SMTP_RCPT;
 	log_line_session(&l, &logfmt, 0, &r);
