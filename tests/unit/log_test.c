@@ -38,7 +38,6 @@ static const struct {
     {"del", "\x7f", "k=\"\\x7f\"\n", "{\"k\":\"\\\\x7f\"}\n"},
 };
 
-/* A line with nothing in it yet. */
 static void
 begin_bare(struct log_line *l, enum config_log_format format)
 {
