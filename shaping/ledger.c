@@ -450,6 +450,21 @@ ledger_slot_shard(const struct ledger *l, uint32_t slot)
 	return slot / (l->sets * LEDGER_WAYS);
 }
 
+uint32_t
+ledger_slot(const struct ledger *l, const struct ledger_key *key)
+{
+	const size_t slot = slot_of(l, key->hash);
+
+	return slot == SIZE_MAX ? LEDGER_NO_SLOT : (uint32_t)slot;
+}
+
+void
+ledger_touch(struct ledger *l, uint32_t slot)
+{
+	if (l->tags[slot] != 0)
+		mark(l, slot, true);
+}
+
 bool
 ledger_at(const struct ledger *l, uint32_t slot, struct ledger_entry *out)
 {

@@ -125,9 +125,11 @@ def layers(build):
     libraries = {
         "pcap": ("proxy/sidecar",), "ini.h": ("proxy/config",),
         "openssl": ("proxy/relay/tls",),
+        "sqlite3": ("proxy/memory/state_file",),
         "microhttpd.h": ("proxy/admin", "proxy/daemon"),
         "uv.h": ("proxy/relay", "proxy/evidence", "proxy/admin",
-                 "proxy/daemon", "proxy/sidecar", "proxy/sink", "tests"),
+                 "proxy/daemon", "proxy/memory", "proxy/sidecar",
+                 "proxy/sink", "tests"),
     }
     for path in sources(".c", ".h", rooms=("include", "shaping", "proxy")):
         for number, line in enumerate(path.read_text().splitlines(), 1):

@@ -191,6 +191,13 @@ enum ledger_scan {
 enum ledger_scan ledger_dirty_next(struct ledger *l, uint32_t shard,
 				   uint32_t *cursor, struct ledger_entry *out);
 
+/* The slot of a key's row; LEDGER_NO_SLOT if there is none. */
+#define LEDGER_NO_SLOT UINT32_MAX
+uint32_t ledger_slot(const struct ledger *l, const struct ledger_key *key);
+
+/* The row at a slot, if there is one, counts as changed. */
+void ledger_touch(struct ledger *l, uint32_t slot);
+
 /* The row at a slot as it stands. False if it is empty. For dumps. */
 bool ledger_at(const struct ledger *l, uint32_t slot, struct ledger_entry *out);
 

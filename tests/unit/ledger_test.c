@@ -414,10 +414,42 @@ what_is_loaded_is_put_right(void **state)
 	assert_int_equal(row.proof_s, START);
 }
 
+static void
+a_slot_is_found_and_touched(void **state)
+{
+	struct ledger_key key;
+	struct ledger_key none;
+	struct ledger_entry e;
+	uint32_t cursor = 0;
+	uint32_t shard;
+
+	(void)state;
+	open_ledger(1000);
+	key = key_of(LEDGER_CLIENT, "192.0.2.1");
+	none = key_of(LEDGER_CLIENT, "192.0.2.2");
+	shard = ledger_shard(&key);
+	assert_true(add(LEDGER_CLIENT, "192.0.2.1", &good, START));
+	assert_int_equal(ledger_slot(&l, &none), LEDGER_NO_SLOT);
+	assert_int_equal(ledger_dirty_next(&l, shard, &cursor, &e),
+			 LEDGER_SCAN_ROW);
+	assert_int_equal(ledger_slot(&l, &key), e.slot);
+	cursor = 0;
+	assert_int_equal(ledger_dirty_next(&l, shard, &cursor, &e),
+			 LEDGER_SCAN_DONE);
+	ledger_touch(&l, e.slot);
+	ledger_touch(&l, e.slot ^ 7u); /* empty: nothing */
+	assert_int_equal(l.shards[shard].dirty, 1);
+	cursor = 0;
+	assert_int_equal(ledger_dirty_next(&l, shard, &cursor, &e),
+			 LEDGER_SCAN_ROW);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_teardown(a_slot_is_found_and_touched,
+				      close_ledger),
 	    cmocka_unit_test(what_is_added_is_found),
 	    cmocka_unit_test(sums_are_kept),
 	    cmocka_unit_test(counts_decay_by_half),
