@@ -287,7 +287,8 @@ gather_session(const struct session *s, struct evidence *e)
 		set(e, EVIDENCE_EARLY_TALKER);
 	e->early_talker = s->is_early;
 	/* Known from the first command on. */
-	if (s->last_verb != SMTP_GREETING || s->is_lost) {
+	if ((s->phase != PHASE_NEW && s->last_verb != SMTP_GREETING) ||
+	    s->is_lost) {
 		set(e, EVIDENCE_PIPELINING);
 		set(e, EVIDENCE_NON_SMTP);
 		set(e, EVIDENCE_BARE_NEWLINE);
