@@ -57,6 +57,62 @@ take_plan(struct input *in)
 	return p;
 }
 
+/*
+ * A client that begins no line before it has read a whole reply to the one in
+ * front must never be told of as pipelining; and only one that has said LF
+ * without CR of that. The first is claimed while all is plain.
+ */
+static struct {
+	bool waits;	 /* it does so far */
+	bool is_in_line; /* it has begun one */
+	size_t read;	 /* bytes of the last reply it read, and before */
+	uint8_t last;	 /* byte that it said */
+	bool has_bare;
+} client;
+
+/* Whether what we told it since it last read ends with a whole reply. */
+static bool
+has_reply(void)
+{
+	const struct world_output *out = &w.out[SIDE_CLIENT];
+	size_t line = out->len;
+
+	if (out->len == client.read || out->bytes[out->len - 1] != '\n')
+		return false;
+	for (line--; line > client.read && out->bytes[line - 1] != '\n';)
+		line--;
+	/* 353 has more to come, and what is short no code. */
+	return out->len - line > 3 && out->bytes[line + 3] != '-' &&
+	       memcmp(out->bytes + line, "353", 3) != 0;
+}
+
+static void
+note_said(const uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (!client.is_in_line && !has_reply())
+			client.waits = false;
+		if (!client.is_in_line)
+			client.read = w.out[SIDE_CLIENT].len;
+		client.is_in_line = bytes[i] != '\n';
+		if (bytes[i] == '\n' && client.last != '\r')
+			client.has_bare = true;
+		client.last = bytes[i];
+	}
+}
+
+static void
+check_manners(void)
+{
+	bool is_plain = w.s.tls == SESSION_TLS_NONE && !w.s.is_opaque &&
+			w.s.counts.messages + w.s.counts.messages_refused == 0;
+
+	if (w.s.is_pipelining && client.waits && is_plain)
+		world_breach("pipelining was told of a client that waits");
+	if (w.s.is_bare_newline && !client.has_bare)
+		world_breach("a bare LF was told that was not said");
+}
+
 static void
 say(struct input *in, enum side side, size_t len)
 {
@@ -68,6 +124,8 @@ say(struct input *in, enum side side, size_t len)
 		len = 15 + take(in) * 4u;
 	if (len > in->left)
 		len = in->left;
+	if (side == SIDE_CLIENT)
+		note_said(in->at, len);
 	world_says(&w, side, in->at, len);
 	in->at += len;
 	in->left -= len;
@@ -207,11 +265,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	site.pipeconnect = (more & 1) != 0;
 	site.has_tls = (more & 2) != 0;
 	w.opens_tls = (more & 4) != 0;
+	memset(&client, 0, sizeof(client));
+	client.waits = true;
 	world_open(&w, &site, &plan, 1);
 	while (in.left > 0 && !w.has_ended && world_breach_text == NULL)
 		operate(&in);
 	check_stream(SIDE_CLIENT, SIDE_MTA);
 	check_stream(SIDE_MTA, SIDE_CLIENT);
+	check_manners();
 	if (w.has_ended && w.reason == REASON_BUG)
 		world_breach("a hole in the state table");
 	if (world_breach_text != NULL) {
