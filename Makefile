@@ -65,7 +65,7 @@ $(BUILD)/libshaping.a: $(call OBJ,$(SHAPING))
 	@rm -f $@; $(AR) rcs $@ $^
 $(BUILD)/libtarryd.a: $(call OBJ,$(TARRYD))
 	@rm -f $@; $(AR) rcs $@ $^
-$(BUILD)/libsidecar.a: $(call OBJ,$(SIDECAR))
+$(BUILD)/libsidecar.a: $(call OBJ,$(SIDECAR) proxy/admin/socket_file.c)
 	@rm -f $@; $(AR) rcs $@ $^
 $(BUILD)/libctl.a: $(call OBJ,$(CTL))
 	@rm -f $@; $(AR) rcs $@ $^

@@ -1,6 +1,7 @@
 #include "proxy/admin/socket_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -98,6 +99,27 @@ socket_file_why(int error)
 	default:
 		return strerror(-error);
 	}
+}
+
+void
+socket_file_make_directory(const char *path, uid_t uid, gid_t gid)
+{
+	char directory[sizeof(((struct socket_file *)NULL)->path)] = "";
+	const char *slash = strrchr(path, '/');
+	int fd;
+
+	if (slash == NULL || slash == path ||
+	    (size_t)(slash - path) >= sizeof(directory))
+		return;
+	memcpy(directory, path, (size_t)(slash - path));
+	/* One that was there is its owner's business. */
+	if (mkdir(directory, 0755) != 0)
+		return;
+	fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fchown(fd, uid, gid) != 0)
+		(void)rmdir(directory);
+	if (fd >= 0)
+		close(fd);
 }
 
 void

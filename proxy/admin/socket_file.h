@@ -1,6 +1,6 @@
 /*
  * A unix socket with a name: made, owned and removed without stepping on
- * another program's.
+ * another program's. The capture process is linked with it too.
  */
 #ifndef PROXY_ADMIN_SOCKET_FILE_H
 #define PROXY_ADMIN_SOCKET_FILE_H
@@ -28,6 +28,12 @@ socket_file_open(struct socket_file *out, const char *path, int type);
 /* What a negative errno of the above means to a person, as the end of a
  * sentence, with what to do about it. Static text. */
 const char *socket_file_why(int error);
+
+/*
+ * If the directory of `path` is missing, makes it for that user, its last part
+ * alone. Failures show when the file is made.
+ */
+void socket_file_make_directory(const char *path, uid_t uid, gid_t gid);
 
 /* Removes the file, unless another program has put its own there since. */
 void socket_file_remove(struct socket_file *file);

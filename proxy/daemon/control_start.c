@@ -217,10 +217,14 @@ start_journal(struct control *c)
 static int
 drop_rights(const struct control *c)
 {
-	bool is_transparent = config_is_transparent(c->settings.config);
-	int rc = privileges_drop(c->options->user, is_transparent
-						       ? PRIVILEGES_TRANSPARENT
-						       : PRIVILEGES_PORTS);
+	const struct config *config = c->settings.config;
+	const char *const sockets[] = {config->control_socket,
+				       config->verdict.socket, NULL};
+	bool is_transparent = config_is_transparent(config);
+	int rc = privileges_drop(c->options->user,
+				 is_transparent ? PRIVILEGES_TRANSPARENT
+						: PRIVILEGES_PORTS,
+				 sockets);
 
 	if (rc != 0 || !is_transparent || privileges_are_transparent())
 		return rc;

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "proxy/admin/socket_file.h"
 #include "proxy/daemon/log.h"
 
 uint64_t
@@ -124,7 +125,8 @@ become(const struct passwd *pw)
 }
 
 int
-privileges_drop(const char *user, enum privileges_needs needs)
+privileges_drop(const char *user, enum privileges_needs needs,
+		const char *const *sockets)
 {
 	const struct passwd *pw;
 	int rc = 0;
@@ -133,6 +135,9 @@ privileges_drop(const char *user, enum privileges_needs needs)
 		pw = find_user(user);
 		if (pw == NULL)
 			return -ENOENT;
+		for (; *sockets != NULL; sockets++)
+			socket_file_make_directory(*sockets, pw->pw_uid,
+						   pw->pw_gid);
 		choose_capabilities(needs);
 		if (pw->pw_uid != 0)
 			rc = become(pw);

@@ -30,10 +30,13 @@ uint64_t privileges_raise_nofile(uint64_t wanted);
  * where that was missing CAP_NET_ADMIN, either of which is enough. No program
  * started from here can ever gain more. Not root: only the latter. To be called
  * before any thread is started: the kernel keeps these things per thread.
- * Returns 0 or a negative errno; what went wrong is in the log.
+ * From root, directories of unix sockets (paths, NULL behind the last) that are
+ * missing are made for the user. Returns 0 or a negative errno; what went
+ * wrong is in the log.
  */
 __attribute__((warn_unused_result)) int
-privileges_drop(const char *user, enum privileges_needs needs);
+privileges_drop(const char *user, enum privileges_needs needs,
+		const char *const *sockets);
 
 /* True if sockets may now have addresses that are not this host's. */
 bool privileges_are_transparent(void);

@@ -12,8 +12,8 @@
 #include "proxy/relay/worker_state.h"
 
 /*
- * The kernel doubles what is asked for, and keeps about 10 KB for 4 KiB on a
- * path with an MTU of 1500. Less is too little: where the MTU is large (on
+ * The kernel doubles what is asked for, and keeps about 6.8 KB for 4 KiB on
+ * a path with an MTU of 1500. Less is too little: where the MTU is large (on
  * loopback 65536) a segment does not fit the window any more, and each one
  * waits for the sender's timer.
  */

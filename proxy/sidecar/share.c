@@ -15,8 +15,6 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "proxy/sidecar/say.h"
@@ -82,22 +80,6 @@ share_make(struct share *share, uint32_t entries_count,
 	memcpy(share->table->ports, ports, sizeof(share->table->ports));
 	share->table->writer_pid = (uint32_t)getpid();
 	return 0;
-}
-
-void
-share_make_directory(const char *path, uid_t uid, gid_t gid)
-{
-	char directory[sizeof(((struct share *)NULL)->path)];
-	const char *slash = strrchr(path, '/');
-
-	if (slash == NULL || slash == path ||
-	    (size_t)(slash - path) >= sizeof(directory))
-		return;
-	snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path),
-		 path);
-	/* One that was there is its owner's business. */
-	if (mkdir(directory, 0755) == 0 && chown(directory, uid, gid) != 0)
-		(void)rmdir(directory);
 }
 
 /* A reader: EOF, or bytes that it has no reason to send. */
@@ -178,7 +160,7 @@ on_connection(uv_poll_t *poll, int status, int events)
 
 	(void)events;
 	if (status != 0) {
-		sidecar_say("the socket %s: %s", share->path,
+		sidecar_say("the socket %s: %s", share->file.path,
 			    uv_strerror(status));
 		return;
 	}
@@ -187,98 +169,45 @@ on_connection(uv_poll_t *poll, int status, int events)
 		serve(share, poll->loop, fd);
 }
 
-/* True if someone serves that path: a socket left over refuses. */
-static bool
-is_served(const struct sockaddr_un *address)
-{
-	int fd =
-	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool answered =
-	    fd >= 0 && (connect(fd, (const struct sockaddr *)address,
-				sizeof(*address)) == 0 ||
-			errno == EAGAIN);
-
-	if (fd >= 0)
-		close(fd);
-	return answered;
-}
-
-/* Removes a socket that nobody serves. */
+/* What a negative errno of the socket means, and what to do about it. */
 static int
-clear_path(const struct sockaddr_un *address)
+cannot_listen(const char *path, int error)
 {
-	struct stat st;
-
-	if (lstat(address->sun_path, &st) != 0)
-		return 0;
-	if (!S_ISSOCK(st.st_mode)) {
+	switch (error) {
+	case -ENAMETOOLONG:
+		sidecar_say("cannot listen on %s: longer than the %zu bytes "
+			    "of a socket's path",
+			    path, sizeof(((struct socket_file *)0)->path) - 1);
+		break;
+	case -EEXIST:
 		sidecar_say("cannot listen on %s: something else is there, "
 			    "not a socket; name another path with -s",
-			    address->sun_path);
-		return -EEXIST;
-	}
-	if (is_served(address)) {
+			    path);
+		break;
+	case -EADDRINUSE:
 		sidecar_say("cannot listen on %s: another tarry-sidecar "
 			    "serves there; stop it, or name another path with "
 			    "-s",
-			    address->sun_path);
-		return -EADDRINUSE;
-	}
-	(void)unlink(address->sun_path); /* bind() will tell */
-	return 0;
-}
-
-static int
-bind_socket(struct share *share, const struct sockaddr_un *address)
-{
-	mode_t before = umask(0117);
-	int error = bind(share->socket, (const struct sockaddr *)address,
-			 sizeof(*address)) == 0
-			? 0
-			: errno;
-	struct stat st;
-
-	umask(before);
-	if (error == 0 && listen(share->socket, BACKLOG) != 0)
-		error = errno;
-	if (error != 0) {
+			    path);
+		break;
+	default:
 		sidecar_say("cannot listen on %s: %s; its directory must "
 			    "exist and be writable for user %u",
-			    address->sun_path, strerror(error),
-			    (unsigned int)geteuid());
-		return -error;
+			    path, strerror(-error), (unsigned int)geteuid());
 	}
-	if (lstat(address->sun_path, &st) == 0) {
-		share->made.st_dev = st.st_dev;
-		share->made.st_ino = st.st_ino;
-	}
-	return 0;
+	return error;
 }
 
 int
 share_listen(struct share *share, uv_loop_t *loop, const char *path)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int error;
 
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		sidecar_say("cannot listen on %s: longer than the %zu bytes "
-			    "of a socket's path",
-			    path, sizeof(address.sun_path) - 1);
-		return -ENAMETOOLONG;
-	}
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	error = clear_path(&address);
-	if (error != 0)
-		return error;
-	share->socket =
-	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	share->socket = socket_file_open(&share->file, path, SOCK_SEQPACKET);
 	if (share->socket < 0)
-		return said("cannot make a socket", errno);
-	error = bind_socket(share, &address);
-	if (error != 0)
-		return error;
-	snprintf(share->path, sizeof(share->path), "%s", path);
+		return cannot_listen(path, share->socket);
+	if (listen(share->socket, BACKLOG) != 0)
+		return cannot_listen(path, -errno);
 	error = uv_poll_init(loop, &share->poll, share->socket);
 	if (error == 0) {
 		share->poll.data = share;
@@ -287,20 +216,10 @@ share_listen(struct share *share, uv_loop_t *loop, const char *path)
 	return error == 0 ? 0 : said("cannot wait for readers", -error);
 }
 
-static void
-remove_socket(const struct share *share)
-{
-	struct stat st;
-
-	if (share->path[0] != '\0' && lstat(share->path, &st) == 0 &&
-	    st.st_dev == share->made.st_dev && st.st_ino == share->made.st_ino)
-		(void)unlink(share->path);
-}
-
 void
 share_close(struct share *share)
 {
-	remove_socket(share);
+	socket_file_remove(&share->file);
 	if (share->poll.data != NULL && !uv_is_closing((void *)&share->poll))
 		uv_close((uv_handle_t *)&share->poll, NULL);
 	for (size_t i = 0; i < SHARE_READERS_CAP; i++) {

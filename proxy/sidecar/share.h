@@ -10,6 +10,7 @@
 
 #include <uv.h>
 
+#include "proxy/admin/socket_file.h"
 #include "tarry/syn_table.h"
 
 #define SHARE_MUST_CHECK __attribute__((warn_unused_result))
@@ -29,8 +30,7 @@ struct share {
 	int socket;
 	uv_poll_t poll;
 	struct share_reader readers[SHARE_READERS_CAP];
-	char path[108];
-	uv_stat_t made; /* the socket we made: only that one is removed */
+	struct socket_file file;
 };
 
 /*
@@ -39,12 +39,6 @@ struct share {
  */
 SHARE_MUST_CHECK int share_make(struct share *share, uint32_t entries_count,
 				const uint16_t ports[SYN_TABLE_PORTS_CAP]);
-
-/*
- * If `path` has a directory that does not exist, makes it for that user (its
- * last part alone). Before privileges go. Failures show at share_listen().
- */
-void share_make_directory(const char *path, uid_t uid, gid_t gid);
 
 /*
  * Listens on `path`, mode 0660, and serves from `loop`. A socket left over

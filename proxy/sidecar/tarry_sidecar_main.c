@@ -304,7 +304,7 @@ main(int argc, char **argv)
 	    open_capture(&s, &options) != 0)
 		return EXIT_FAILED;
 	if (user.is_change)
-		share_make_directory(options.socket, user.uid, user.gid);
+		socket_file_make_directory(options.socket, user.uid, user.gid);
 	if (drop_all(&user) == 0 && uv_loop_init(&s.loop) == 0) {
 		exit_code = run(&s, &options, &user);
 		(void)uv_loop_close(&s.loop);

@@ -1,6 +1,7 @@
 """The control socket and tarryctl."""
 import json
 import os
+import pwd
 import re
 import socket
 import stat
@@ -194,11 +195,25 @@ def test_mode_and_what_is_there_already(served, start_tarryd, closed_port,
 
 def test_a_directory_that_is_missing_stops_nothing(start_tarryd, start_sink):
     tarryd = start_tarryd(start_sink().port,
-                          control__socket="/nonexistent/control").wait_ready()
+                          control__socket="/nonexistent/a/control").wait_ready()
     assert re.search(r"level=warning .*no control socket.*/nonexistent",
                      tarryd.log)
     with tarryd.connect() as client:
         assert send_mail(client)[-1].startswith("221")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes it as root alone")
+def test_its_directory_is_made_by_root(start_tarryd, start_sink,
+                                       control_path):
+    path = control_path() + "-made/control"
+    tarryd = start_tarryd(start_sink().port, words=("-u", "nobody"),
+                          control__socket=path).wait_ready()
+    assert "no control socket" not in tarryd.log
+    where = os.stat(os.path.dirname(path))
+    assert where.st_uid == pwd.getpwnam("nobody").pw_uid
+    assert stat.S_IMODE(where.st_mode) == 0o755
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
+    assert tarryd.ctl("status").returncode == 0
 
 
 def test_bad_lines_get_an_error(served):
