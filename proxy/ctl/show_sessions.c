@@ -31,7 +31,9 @@ print_manners(const json_t *line)
 	{
 		printf(" %s", json_string_value(name));
 	}
-	printf(" %s\n", text(line, "dialect"));
+	if (text(line, "dialect")[0] != '\0')
+		printf(" %s", text(line, "dialect"));
+	printf("\n");
 }
 
 static void
