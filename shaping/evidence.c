@@ -35,6 +35,10 @@ evidence_number(const struct evidence *e, enum evidence_kind kind)
 		return e->stack_sessions;
 	case EVIDENCE_CLIENT_RATE:
 		return e->client_rate;
+	case EVIDENCE_REPUTATION_NUMBER:
+		return e->reputation_number;
+	case EVIDENCE_PROVEN:
+		return e->is_proven;
 	case EVIDENCE_SCORE:
 	case EVIDENCE_SOURCES:
 	case EVIDENCE_NETWORK:
@@ -45,6 +49,7 @@ evidence_number(const struct evidence *e, enum evidence_kind kind)
 	case EVIDENCE_LISTENER:
 	case EVIDENCE_JA4:
 	case EVIDENCE_DIALECT:
+	case EVIDENCE_REPUTATION:
 	case EVIDENCE_COUNT:
 		break;
 	}

@@ -8,6 +8,8 @@
  */
 #include "plan_parts.h"
 
+#include <string.h>
+
 /* Points above 0 have a source each. */
 static void
 add_points(struct plan_trace *trace, int32_t points)
@@ -37,6 +39,19 @@ add_facts(struct plan_trace *trace, const struct policy_score *score,
 		    evidence_number(e, flags[i].kind) > 0)
 			add_points(trace, flags[i].points);
 	}
+}
+
+/* Of two standings, of which one holds at a time. */
+static void
+add_reputation(struct plan_trace *trace, const struct policy_score *score,
+	       const struct evidence *e)
+{
+	if (!evidence_tells(e, EVIDENCE_REPUTATION))
+		return;
+	if (strcmp(e->reputation, "bad") == 0)
+		add_points(trace, score->bad);
+	if (strcmp(e->reputation, "suspect") == 0)
+		add_points(trace, score->suspect);
 }
 
 static void
@@ -207,6 +222,7 @@ plan_make(const struct policy *policy, const struct evidence *e,
 		trace = &unread;
 	*trace = (struct plan_trace){.rule = PLAN_NO_RULE};
 	add_facts(trace, &policy->score, e);
+	add_reputation(trace, &policy->score, e);
 	trace->rule = find_rule(policy, e, trace, &shadow);
 	if (shadow != PLAN_NO_RULE)
 		plan.shadow_rule_id = policy->rules[shadow].id;

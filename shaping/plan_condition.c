@@ -143,6 +143,8 @@ evidence_tells(const struct evidence *e, enum evidence_kind kind)
 		return e->ja4 != NULL;
 	if (kind == EVIDENCE_DIALECT)
 		return e->dialect != NULL;
+	if (kind == EVIDENCE_REPUTATION)
+		return e->reputation != NULL;
 	if (kind == EVIDENCE_MSS)
 		return e->syn.mss != SYN_MSS_ABSENT;
 	return true;
@@ -175,6 +177,8 @@ has_value(const struct policy_condition *c, const struct evidence *e,
 		return has_text(c, e->label);
 	if (c->kind == EVIDENCE_LISTENER)
 		return has_name(c, e->listener);
+	if (c->kind == EVIDENCE_REPUTATION)
+		return has_text(c, e->reputation);
 	if (c->kind == EVIDENCE_JA4)
 		/* The hashes, or what they are made of: two texts that look
 		 * different. */

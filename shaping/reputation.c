@@ -327,7 +327,7 @@ reputation_session(const struct session *s, struct ledger_delta *delta)
 	const uint16_t *out = c->outcomes;
 	const uint32_t halves = (uint32_t)out[OUTCOME_UNKNOWN_USER] +
 				out[OUTCOME_RELAY] + out[OUTCOME_AUTH_FAILURE] +
-				(s->is_early ? 1u : 0);
+				s->is_early + s->is_pipelining + s->is_non_smtp;
 
 	*delta = (struct ledger_delta){
 	    .proof_messages = small(c->messages),

@@ -99,7 +99,8 @@ hear_command(struct step *st, enum smtp_verb verb)
 
 	if (dialect_command(&st->s->dialect, &leg->line, verb,
 			    leg->is_ahead ? DIALECT_GROUPED : DIALECT_WAITED) &&
-	    st->site->counts_matter)
+	    (st->site->counts_matter ||
+	     (st->site->learns && verb == SMTP_RCPT && st->s->plan.rank > 0)))
 		st->o->want_plan = true;
 }
 

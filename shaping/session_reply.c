@@ -160,6 +160,9 @@ count_reply(struct step *st, const struct pending *e, uint16_t code)
 		s->counts.messages_refused += !ok;
 	}
 	outcome_reply(st, e, code);
+	if (st->site->learns && s->plan.rank > 0 && outcome_is_message(e) &&
+	    ok && s->counts.messages == 1)
+		st->o->want_plan = true;
 	if (st->site->counts_matter && e->verb != SMTP_GREETING)
 		st->o->want_plan = true;
 }

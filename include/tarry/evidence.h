@@ -34,6 +34,9 @@ struct evidence {
 	uint32_t network_sessions;
 	uint32_t stack_sessions;
 	uint32_t client_rate; /* a minute */
+	uint32_t reputation_number;
+	const char *reputation; /* NULL: unknown; reputation_name() */
+	bool is_proven;
 	bool early_talker;
 	bool pipelining;
 	bool non_smtp;

@@ -66,6 +66,8 @@ struct policy_score {
 	int32_t pipelining;
 	int32_t non_smtp;
 	int32_t bare_newline;
+	int32_t suspect; /* reputation.suspect */
+	int32_t bad;
 };
 
 struct policy {

@@ -102,6 +102,8 @@ struct site {
 	bool pipeconnect;   /* the MTA offers PIPECONNECT: early talk is fair */
 	bool counts_matter; /* rules test session.* or the dialect: plan again
 			       as they grow */
+	bool learns;	    /* a first recipient or delivered message may change
+			       the plan */
 	bool has_tls;	    /* STARTTLS is answered by us, and there is room */
 };
 

@@ -205,6 +205,20 @@ static const enum metric outcome_metrics[OUTCOME_COUNT] = {
 #undef OUTCOME
 };
 
+static void
+count_reputation(struct metrics *m, const struct reputation *r)
+{
+	static const enum metric standings[] = {
+	    [REPUTATION_GOOD] = METRIC_REPUTATION_GOOD,
+	    [REPUTATION_UNKNOWN] = METRIC_REPUTATION_UNKNOWN,
+	    [REPUTATION_SUSPECT] = METRIC_REPUTATION_SUSPECT,
+	    [REPUTATION_BAD] = METRIC_REPUTATION_BAD,
+	};
+
+	metrics_add(m, standings[r->standing], 1);
+	metrics_add(m, METRIC_PROVEN, r->is_proven);
+}
+
 void
 metrics_session(struct metrics *m, const struct session_report *r)
 {
@@ -234,6 +248,8 @@ metrics_session(struct metrics *m, const struct session_report *r)
 	metrics_add(m, METRIC_OWN_KEYWORD_REMOVED, c->own_removed);
 	count_tls(m, r);
 	metrics_add(m, METRIC_OPAQUE, s->is_opaque && !s->is_lost);
+	if (r->has_reputation)
+		count_reputation(m, &r->reputation);
 	metrics_add(m, METRIC_EARLY_TALKERS, s->is_early);
 	metrics_add(m, METRIC_ODD_PIPELINING, s->is_pipelining);
 	metrics_add(m, METRIC_ODD_NON_SMTP, s->is_non_smtp);

@@ -98,6 +98,12 @@ struct config_journal {
 	uint32_t files;	     /* at most, the one in use included */
 };
 
+/* [learn] */
+struct config_learn {
+	uint32_t capacity; /* rows; 0: nothing is remembered */
+	uint32_t half_life_ms;
+};
+
 struct config_verdict {
 	const char *socket; /* path; "": none */
 	uint32_t sessions;  /* remembered */
@@ -118,6 +124,7 @@ struct config {
 	struct addr http_address;   /* with port; family 0: none */
 	const char *control_socket; /* path; "": none */
 	struct config_verdict verdict;
+	struct config_learn learn;
 	struct config_log log;
 	struct config_journal journal;
 

@@ -41,6 +41,7 @@ enum key_type {
 	KEY_LABELS,
 	KEY_LISTENERS,
 	KEY_WILDCARDS,
+	KEY_STANDINGS, /* words of reputation_name(), a list */
 	KEY_RANGE,
 	KEY_YESNO
 };

@@ -217,6 +217,23 @@ take_wildcard(void *ctx, const struct list_item *item)
 				       "t13d*_8daaf6152771_*, or a raw one");
 }
 
+static void
+take_standing(void *ctx, const struct list_item *item)
+{
+	struct build *b = ctx;
+
+	if (is_item(item, "unknown"))
+		b->condition->is_unknown = true;
+	else if (is_item(item, "good") || is_item(item, "suspect") ||
+		 is_item(item, "bad"))
+		add_text(b, item);
+	else
+		tree_note(b->tree, REPORT_MISTAKE, b->section, item->place,
+			  "\"%.*s\" is no reputation, expected good, unknown, "
+			  "suspect or bad",
+			  (int)(item->len < 80 ? item->len : 80), item->text);
+}
+
 static bool
 is_listener(const struct tree *tree, const struct list_item *item)
 {
@@ -284,6 +301,10 @@ take_entry(struct build *b, const struct tree_entry *e)
 		break;
 	case KEY_WILDCARDS:
 		list_each(b->tree, b->section, e, LIST_WHOLE, take_wildcard, b);
+		break;
+	case KEY_STANDINGS:
+		list_each(b->tree, b->section, e, LIST_COMMAS, take_standing,
+			  b);
 		break;
 	case KEY_RANGE:
 	case KEY_YESNO:

@@ -224,6 +224,7 @@ setting_put(const struct key *key, void *base, const char *text,
 	case KEY_LABELS:
 	case KEY_LISTENERS:
 	case KEY_WILDCARDS:
+	case KEY_STANDINGS:
 	case KEY_RANGE:
 	case KEY_YESNO:
 		break;
@@ -405,6 +406,7 @@ setting_print(const struct key *key, const void *base, FILE *out)
 	case KEY_LABELS:
 	case KEY_LISTENERS:
 	case KEY_WILDCARDS:
+	case KEY_STANDINGS:
 	case KEY_RANGE:
 	case KEY_YESNO:
 		break;

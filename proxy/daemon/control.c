@@ -144,6 +144,7 @@ stop(struct control *c)
 	journal_close(c->journal);
 	control_free_verdicts(c);
 	gate_free(c->gate);
+	memory_free(c->memory);
 	free(c->workers);
 	free(c->threads);
 	free(c->metrics);

@@ -96,6 +96,28 @@ add_verdicts(const struct control *c, double values[METRIC_VALUE_COUNT])
 						 memory_order_relaxed);
 }
 
+static void
+add_memory(const struct control *c, double values[METRIC_VALUE_COUNT])
+{
+	static const enum metric_value rows[LEDGER_KINDS] = {
+#define LEDGER(id, name, help) METRIC_VALUE_MEMORY_##id,
+#include "tarry/ledger.def"
+#undef LEDGER
+	};
+	struct ledger_shard t;
+
+	if (c->memory == NULL)
+		return;
+	memory_totals(c->memory, &t);
+	for (size_t i = 0; i < LEDGER_KINDS; i++)
+		values[rows[i]] = t.rows[i];
+	values[METRIC_VALUE_MEMORY_LIMIT] =
+	    ledger_rows(c->settings.config->learn.capacity);
+	values[METRIC_VALUE_MEMORY_DIRTY] = t.dirty;
+	values[METRIC_VALUE_MEMORY_REPLACED] = (double)t.replaced;
+	values[METRIC_VALUE_MEMORY_REFUSED] = (double)t.refused;
+}
+
 void
 control_fill_page(void *ctx, struct metrics_page *page)
 {
@@ -110,6 +132,7 @@ control_fill_page(void *ctx, struct metrics_page *page)
 	add_sidecar(c, page->values);
 	add_reload(c, page->values);
 	add_verdicts(c, page->values);
+	add_memory(c, page->values);
 	page->values[METRIC_VALUE_WORKERS] = c->workers_count;
 	page->values[METRIC_VALUE_MTA_UP] = c->mta_is_ready && !c->mta_is_gone;
 	page->values[METRIC_VALUE_CONNECTIONS_LIMIT] = c->sessions_limit;

@@ -42,6 +42,7 @@ say_sizes(const struct control *c, const struct worker_options *options,
 	worker_print_sizes(options, out);
 	names_print_size(out);
 	journal_print_size(c->journal, out);
+	memory_print_size(c->memory, out);
 	control_print_verdict_size(c, out);
 	fclose(out);
 	log_say(LOG_LEVEL_INFO,
@@ -61,6 +62,7 @@ take_memory(struct control *c)
 {
 	size_t n = c->settings.config->workers;
 	const struct config_mta *mta = &c->settings.config->mta;
+	const struct config_learn *learn = &c->settings.config->learn;
 	const struct places_options places = {
 	    .seats = shortage_seats(c->sessions_limit),
 	    .slots = mta->max_connections,
@@ -79,7 +81,8 @@ take_memory(struct control *c)
 		return -ENOMEM;
 	for (size_t i = 0; i <= n; i++)
 		c->threads[i] = &c->metrics[i];
-	return 0;
+	return memory_new(&c->memory, learn->capacity,
+			  learn->half_life_ms / 1000, uv_now(&c->loop));
 }
 
 static void
@@ -136,6 +139,7 @@ start_workers(struct control *c, uint64_t nofile)
 		      .tls = c->settings.tls},
 	    .syn_map = c->syn_map,
 	    .gate = c->gate,
+	    .memory = c->memory,
 	    .notice = on_notice,
 	    .notice_ctx = c,
 	};

@@ -22,6 +22,7 @@
 #include "proxy/evidence/verdict_book.h"
 #include "proxy/evidence/verdict_socket.h"
 #include "proxy/evidence/verdict_wait.h"
+#include "proxy/memory/memory.h"
 #include "proxy/relay/gate.h"
 #include "proxy/relay/mta_probe.h"
 #include "proxy/relay/worker.h"
@@ -71,6 +72,7 @@ struct control {
 	uint32_t sessions_limit;
 	uint32_t slots_reserve; /* of the MTA's */
 	struct gate *gate;
+	struct memory *memory; /* or NULL: none is wanted */
 	struct syn_map *syn_map;
 	struct mta_probe *probe;
 	struct http *http;

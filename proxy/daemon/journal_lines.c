@@ -211,6 +211,8 @@ text_of(const struct evidence *e, enum evidence_kind kind)
 		return e->ja4;
 	if (kind == EVIDENCE_DIALECT)
 		return e->dialect;
+	if (kind == EVIDENCE_REPUTATION)
+		return e->reputation;
 	return kind == EVIDENCE_LABEL ? e->label : e->listener;
 }
 

@@ -325,6 +325,24 @@ put_tls(struct log_line *l, const struct session_report *r)
 		log_line_flag(l, "tls_resumed", r->tls_is_resumed);
 }
 
+static void
+put_reputation(struct log_line *l, const struct session_report *r)
+{
+	const struct reputation *p = &r->reputation;
+
+	if (!r->has_reputation)
+		return;
+	log_line_text(l, "reputation",
+		      reputation_name((enum reputation_standing)p->standing),
+		      LOG_PEER_CAP);
+	log_line_number(l, "reputation_number", p->number);
+	log_line_number(l, "reputation_confidence", p->confidence);
+	log_line_text(l, "reputation_level",
+		      ledger_kind_name((enum ledger_kind)p->level),
+		      LOG_PEER_CAP);
+	log_line_flag(l, "proven", p->is_proven);
+}
+
 void
 log_line_session(struct log_line *l, const struct config_log *style,
 		 uint64_t unix_ms, const struct session_report *r)
@@ -350,6 +368,7 @@ log_line_session(struct log_line *l, const struct config_log *style,
 	if (s->plan.shadow_rule_id != PLAN_NO_RULE)
 		log_line_text(l, "shadow_rule", r->shadow_rule, LOG_PEER_CAP);
 	put_signature(l, r);
+	put_reputation(l, r);
 	log_line_counts(l, &s->counts);
 	log_line_text(l, "last_verb",
 		      smtp_verb_name((enum smtp_verb)s->last_verb),

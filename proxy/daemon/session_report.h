@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tarry/reputation.h"
 #include "tarry/session.h"
 #include "tarry/signature.h"
 
@@ -28,6 +29,8 @@ struct session_report {
 	const char *ja4;   /* NULL: no TLS, or no whole ClientHello */
 	const struct client_hello *hello; /* NULL: no TLS */
 	enum label_quality label_quality;
+	bool has_reputation;
+	struct reputation reputation; /* at the end, before that is learnt */
 	/* TLS that ended here; NULL: none, or not known. */
 	const char *tls_version;
 	const char *tls_cipher;

@@ -15,6 +15,7 @@
 #include "proxy/evidence/syn_map.h"
 #include "proxy/relay/hello.h"
 #include "proxy/relay/place_keys.h"
+#include "proxy/relay/recall.h"
 #include "proxy/relay/record.h"
 #include "proxy/relay/worker_state.h"
 #include "tarry/syn_witness.h"
@@ -341,6 +342,7 @@ facts_plan(struct conn *c)
 	}
 	gather_counts(c, &e);
 	hello_gather(c, &e);
+	recall_gather(c, &e);
 	plan =
 	    plan_make(&w->options.rules.config->policy, &e, &w->stress, NULL);
 	record_plan(c, &e, &plan);
@@ -378,6 +380,7 @@ facts_report(struct conn *c)
 		report.signature = signature;
 	}
 	tls_describe(c, &report);
+	recall_learn(c, &e, &report);
 	log_session(&report);
 	record_end(c, &report);
 	metrics_session(w->options.metrics, &report);

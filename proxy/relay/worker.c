@@ -264,6 +264,7 @@ copy_config(struct worker *w)
 	w->site.client_address = config->mta.client_address;
 	w->site.connect_timeout_ms = config->mta.connect_timeout_ms;
 	w->site.counts_matter = config->policy.counts_matter;
+	w->site.learns = w->options.memory != NULL;
 	tls_tell_room(w);
 	w->mta_address = config->mta.address;
 	if (config_is_original(config))

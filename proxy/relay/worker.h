@@ -19,6 +19,7 @@ struct gate;
 struct journal_feed;
 struct labels;
 struct metrics;
+struct memory;
 struct names;
 struct session_feed;
 struct syn_map;
@@ -52,6 +53,7 @@ struct worker_options {
 	/* Borrowed until worker_free(). */
 	struct syn_map *syn_map; /* or NULL: no sidecar */
 	struct gate *gate;
+	struct memory *memory;	       /* or NULL: nothing is remembered */
 	struct metrics *metrics;       /* written by this worker alone */
 	const struct names *names;     /* of classes and rules */
 	struct journal_feed *journal;  /* or NULL: none */

@@ -187,8 +187,10 @@ class Client:
 
 def shipped_config(**keys):
     """config/tarry.ini in enforce mode, with some keys replaced:
-    section__key=value; a value of None removes the line."""
-    keys = {"tarry__mode": "enforce", "control__socket": "", **keys}
+    section__key=value; a value of None removes the line. Nothing is
+    remembered, for all tests are one client."""
+    keys = {"tarry__mode": "enforce", "control__socket": "",
+            "learn__capacity": "0", **keys}
     section, out, left = "", [], dict(keys)
     for line in (TOP / "config/tarry.ini").read_text().splitlines():
         head = re.match(r"\[([^\]]+)\]", line)

@@ -439,7 +439,7 @@ options_replace_the_file(void **state)
 	assert_int_equal(c->listeners[0].addresses_count, 2);
 	assert_int_equal(c->mta.address.port, 26);
 	assert_int_equal(c->mta.client_address, CLIENT_ADDRESS_NONE);
-	assert_int_equal(c->policy.rules_count, 4);
+	assert_int_equal(c->policy.rules_count, 5);
 	text = effective(c);
 	assert_non_null(strstr(text, "\n[listen smtp]\naddress = "
 				     "127.0.0.1:0,[::1]:0  ; command line\n"));

@@ -1,0 +1,100 @@
+#include "proxy/relay/recall.h"
+
+#include "proxy/daemon/session_report.h"
+#include "proxy/memory/memory.h"
+#include "proxy/relay/worker_state.h"
+
+/* Of the dialect, what is known once a recipient was named: what comes later
+ * would be another row, and nobody could ask for it in time. */
+#define ENVELOPE_FIELDS 6
+#define RCPT_FIELD 3
+
+/* The text in `out` up to there; NULL: it is not known yet. */
+static const char *
+envelope_of(const struct session *s, char out[DIALECT_TEXT_CAP])
+{
+	size_t fields = 0;
+
+	if (dialect_text(&s->dialect, out) == 0)
+		return NULL;
+	for (char *p = out; *p != '\0'; p++) {
+		if (*p != ':')
+			continue;
+		fields++;
+		if (fields == RCPT_FIELD && p[1] == '-')
+			return NULL;
+		if (fields == ENVELOPE_FIELDS) {
+			*p = '\0';
+			return out;
+		}
+	}
+	return NULL;
+}
+
+static struct history_names
+names_of(const struct conn *c, const struct evidence *e, const char *ja4,
+	 char dialect[DIALECT_TEXT_CAP])
+{
+	return (struct history_names){
+	    .client = &e->client,
+	    .syn = evidence_has(e, EVIDENCE_SYN) ? &e->syn : NULL,
+	    .dialect = envelope_of(&c->session, dialect),
+	    .ja4 = ja4,
+	};
+}
+
+static struct reputation
+judge(const struct conn *c, const struct history_names *names)
+{
+	const struct worker *w = worker_of(c);
+	const struct session *s = &c->session;
+	struct history h;
+
+	memory_recall(w->options.memory, names, uv_now(&w->loop), &h);
+	h.delivered = s->counts.messages;
+	h.is_behaving_badly = s->is_early || s->is_pipelining || s->is_non_smtp;
+	return reputation_of(&h);
+}
+
+void
+recall_gather(const struct conn *c, struct evidence *e)
+{
+	char dialect[DIALECT_TEXT_CAP];
+	struct history_names names;
+	struct reputation r;
+
+	if (worker_of(c)->options.memory == NULL)
+		return;
+	names = names_of(c, e, evidence_has(e, EVIDENCE_JA4) ? e->ja4 : NULL,
+			 dialect);
+	r = judge(c, &names);
+	e->is_proven = r.is_proven;
+	e->present |= evidence_bit(EVIDENCE_PROVEN);
+	if (r.confidence > 0) {
+		e->reputation_number = r.number;
+		e->present |= evidence_bit(EVIDENCE_REPUTATION_NUMBER);
+	}
+	/* Unknown is the absence of a reputation. */
+	if (r.standing == REPUTATION_UNKNOWN)
+		return;
+	e->reputation = reputation_name((enum reputation_standing)r.standing);
+	e->present |= evidence_bit(EVIDENCE_REPUTATION);
+}
+
+void
+recall_learn(const struct conn *c, const struct evidence *e,
+	     struct session_report *report)
+{
+	const struct worker *w = worker_of(c);
+	char dialect[DIALECT_TEXT_CAP];
+	struct history_names names;
+	struct ledger_delta delta;
+
+	if (w->options.memory == NULL)
+		return;
+	names = names_of(c, e, report->ja4, dialect);
+	report->reputation = judge(c, &names);
+	report->has_reputation = true;
+	reputation_session(&c->session, &delta);
+	memory_learn(w->options.memory, &names, &delta, uv_now(&w->loop), NULL);
+}
