@@ -76,7 +76,7 @@ $(BUILD)/gen/tarry_ini.h: config/tarry.ini
 	xxd -i -n tarry_ini $< | sed 's/^unsigned/static const unsigned/' >$@
 $(call OBJ,$(wildcard proxy/config/*.c)): | $(BUILD)/gen/tarry_ini.h
 
-LINK = $(CC) -o $@ $(filter %.o %.a,$^) $(OUR_LDFLAGS) $(LDFLAGS)
+LINK = $(CC) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(OUR_LDFLAGS) $(LDFLAGS)
 $(PROGRAMS:%=$(BUILD)/%): OUR_LDFLAGS += $(OPT) $(LTO)
 $(BUILD)/tarryd: $(call OBJ,proxy/daemon/tarryd_main.c) $(BUILD)/libtarryd.a \
 		$(BUILD)/libshaping.a
@@ -166,6 +166,7 @@ help:
 	@echo 'make lint       the checks alone'
 	@echo 'make demo       one sender and three bots, in 30 seconds'
 	@echo 'make matrix     16 real clients x 4 MTAs x each class, with and without'
+	@echo 'make month      a month of three simulated sites, with learning and without'
 	@echo 'make bench      beside HAProxy and nginx; writes docs/BENCHMARKS.md'
 	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make storm      100,000 sessions that end badly, ASan and valgrind'
@@ -179,6 +180,6 @@ help:
 
 .SECONDARY:
 .PHONY: all tests test check lint run deps deps-test fuzz fuzzers storm \
-	figures matrix demo bench memcheck \
+	figures matrix demo bench month memcheck \
 	deps-bench format install clean help
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

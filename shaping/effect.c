@@ -117,7 +117,6 @@ arm_of(const struct effect_group *groups, enum effect_fact fact, struct arm *a)
 	double wider;
 	double count;
 
-	*a = (struct arm){0};
 	for (size_t i = 0; i < EFFECT_GROUPS; i++) {
 		a->sessions += groups[i].sessions;
 		seen += groups[i].counts[fact];
@@ -161,7 +160,7 @@ bool
 effect_of(const struct effect *e, enum effect_fact fact,
 	  struct effect_change *out)
 {
-	struct arm arms[EFFECT_ARMS];
+	struct arm arms[EFFECT_ARMS] = {{0}};
 	struct interval in[EFFECT_ARMS];
 	bool is_known = true;
 

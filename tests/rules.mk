@@ -71,3 +71,14 @@ $(FUZZERS:%=$(BUILD)/tests/fuzz/%): %: %.o $(call OBJ,tests/sim/world.c) \
 	  -Wl,--end-group -fsanitize=fuzzer,address,undefined \
 	  $(OUR_LDFLAGS) $(LDFLAGS) \
 	  $(call PKG,--libs,$(PKGS_tarryd) $(PKGS_tarry-sidecar))
+
+# A month of simulated sites, with and without learning.
+MONTH_LIB := $(call OBJ,$(filter-out %_main.c,$(wildcard tests/month/*.c)))
+MONTH_TESTS := $(BUILD)/tests/sim/a_month_pays_test \
+	$(BUILD)/tests/sim/patience_is_found_test
+$(MONTH_TESTS): $(MONTH_LIB)
+$(BUILD)/tests/month/month: $(call OBJ,tests/month/month_main.c \
+		tests/sim/world.c) $(MONTH_LIB) $(BUILD)/libshaping.a
+	$(LINK)
+month: $(BUILD)/tests/month/month
+	@$< $(MONTH) tests/month/populations/*.pop

@@ -91,6 +91,7 @@ a_delay_is_chosen_for_both(void **state)
 
 		patience_init(&bad, PATIENCE_WAIT_MS);
 		patience_init(&good, PATIENCE_WAIT_MS);
+		many(&bad, 0, 0, 900, 3000); /* made to wait less */
 		many(&bad, rows[i].bad_left, 8000, rows[i].bad_stayed, 15000);
 		many(&good, rows[i].good_left, rows[i].good_left_ms,
 		     rows[i].good_stayed, 20000);
