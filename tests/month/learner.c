@@ -1,6 +1,6 @@
 /*
- * Rules cannot ask for a reputation yet; here its name stands where the name
- * of the listener would.
+ * Rules here ask for a reputation by its name, which stands where the name of
+ * the listener would; those of a site have a condition of their own for it.
  */
 #include "tests/month/learner.h"
 
