@@ -127,6 +127,10 @@ matrix: deps-test
 	$(MAKE) -s all tests
 	@$(PYTHON) tests/lab/matrix.py --build $(BUILD) \
 	  $(if $(MATRIX),$(MATRIX),--write docs/MATRIX.md)
+dialects: deps-test
+	$(MAKE) -s all tests
+	@$(PYTHON) tests/lab/dialects.py --build $(BUILD) \
+	  $(if $(DIALECTS),$(DIALECTS),--write docs/DIALECTS.md)
 demo: deps-test
 	@$(MAKE) -s all tests
 	@$(PYTHON) tests/lab/demo.py --build $(BUILD)
@@ -167,6 +171,7 @@ help:
 	@echo 'make demo       one sender and three bots, in 30 seconds'
 	@echo 'make matrix     16 real clients x 4 MTAs x each class, with and without'
 	@echo 'make month      a month of three simulated sites, with learning and without'
+	@echo 'make dialects   how those clients speak; writes docs/DIALECTS.md'
 	@echo 'make bench      beside HAProxy and nginx; writes docs/BENCHMARKS.md'
 	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make storm      100,000 sessions that end badly, ASan and valgrind'
@@ -180,6 +185,6 @@ help:
 
 .SECONDARY:
 .PHONY: all tests test check lint run deps deps-test fuzz fuzzers storm \
-	figures matrix demo bench month memcheck \
+	figures matrix dialects demo bench month memcheck \
 	deps-bench format install clean help
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

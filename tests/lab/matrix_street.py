@@ -66,11 +66,15 @@ class Street:
         self.mx.ip("addr", "add", f"{address}/32", "dev", "br0")
 
     def start_capture(self):
+        self.capture(f"tcp src port {PORT} and dst net {HOSTS_NET}")
+
+    def capture(self, whose):
+        """From now on keeps what is said by them, into said.pcap."""
         self.tcpdump = Program(self.where / "tcpdump.log", [
             *inside(self.mx), "tcpdump", "-n", "-U", "--immediate-mode",
             "-B", "65536", "-s", "4096", "-i", "br0", "-Z", "root",
             "-w", self.where / "said.pcap",
-            f"tcp src port {PORT} and dst net {HOSTS_NET} and {SAYS}"])
+            f"{whose} and {SAYS}"])
         self.tcpdump.wait_log("listening on br0")
 
     def stop_capture(self):
@@ -87,7 +91,7 @@ class Street:
 
 
 def read_packets(path):
-    """(server, client, client's port, sequence, flags, payload)."""
+    """(from, its port, to, its port, sequence, flags, payload)."""
     data = pathlib.Path(path).read_bytes()
     at = 24
     while at + 16 <= len(data):
@@ -96,9 +100,10 @@ def read_packets(path):
         at += 16 + size
         tcp = (ip[0] & 15) * 4
         total = int.from_bytes(ip[2:4], "big")
-        port, seq = struct.unpack_from(">HI", ip, tcp + 2)
+        source, port, seq = struct.unpack_from(">HHI", ip, tcp)
         payload = ip[tcp + (ip[tcp + 12] >> 4) * 4:total or None]
-        yield ip[12:16], ip[16:20], port, seq, ip[tcp + 13], payload
+        yield (ip[12:16], source, ip[16:20], port, seq, ip[tcp + 13],
+               payload)
 
 
 def read_sessions(path):
@@ -108,7 +113,7 @@ def read_sessions(path):
     judged, never an equal one.
     """
     flows = {}
-    for server, client, port, seq, flags, payload in read_packets(path):
+    for server, _, client, port, seq, flags, payload in read_packets(path):
         key = (server, client, port)
         if flags & 2:
             if key in flows:  # said again
