@@ -471,6 +471,18 @@ put_group(struct out *o, unsigned group, const char *letter)
 		put(o, group == DIALECT_GROUPED ? letter : "w");
 }
 
+/*
+ * Who does not wait with DATA may say RCPT in a segment of its own, and then
+ * it is up to the network whether MAIL is answered by then.
+ */
+static unsigned
+rcpt_group(const struct dialect *d)
+{
+	if (d->rcpt_group == DIALECT_WAITED && d->data_group == DIALECT_GROUPED)
+		return DIALECT_GROUPED;
+	return d->rcpt_group;
+}
+
 static void
 put_hello(struct out *o, const struct dialect *d)
 {
@@ -530,7 +542,7 @@ dialect_text(const struct dialect *d, char *text)
 	put_params(&o, &d->rcpt);
 	put(&o, ":");
 	put_group(&o, d->mail_group, "M");
-	put_group(&o, d->rcpt_group, "R");
+	put_group(&o, rcpt_group(d), "R");
 	put_group(&o, d->data_group, "D");
 	put_group(&o, d->quit_group, "Q");
 	put_end(&o, d);

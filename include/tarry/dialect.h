@@ -17,7 +17,7 @@
  *            SIZE+BODY; x: another one; none
  *   rparams  of RCPT, the same
  *   group    M, R, D, Q: MAIL, RCPT, DATA or BDAT, QUIT came before the answer
- *            to what was said before; w: it was waited for
+ *            to what was said before; w: it was waited for; D means R too
  *   data     DATA or BDAT
  *   quit     QUIT; fin: the connection was closed without it
  *   rset     RSET

@@ -15,6 +15,10 @@ class Command:
     line: bytes  # with its end
     is_ahead: bool  # it began before all answers before it were there
 
+    @property
+    def verb(self):
+        return self.line.decode().upper().partition(" ")[0].strip()
+
 
 class Session:
     def __init__(self):
@@ -79,7 +83,14 @@ class Session:
     def first(self, *verbs):
         """The first command with one of these verbs, or None."""
         return next((one for one in self.commands if
-                     one.line.split()[0].upper().decode() in verbs), None)
+                     one.verb in verbs), None)
+
+    def groups(self, command):
+        """Whether it was not waited with. That a RCPT came behind the answer
+        to MAIL is chance, where DATA did not wait for that to RCPT."""
+        data = self.first("DATA", "BDAT")
+        return command.is_ahead or \
+            command.verb == "RCPT" and data is not None and data.is_ahead
 
     def text(self):
         """The dialect as include/tarry/dialect.h says it is written."""
@@ -91,7 +102,7 @@ class Session:
             "+".join(word(one) for one in hello if one),
             kind_of_name(next(one for one in hello if one)),
             path(mail), path(rcpt), params(mail), params(rcpt),
-            "".join("-" if one is None else letter if one.is_ahead else "w"
+            "".join("-" if one is None else letter if self.groups(one) else "w"
                     for one, letter in zip((mail, rcpt, data, quit), "MRDQ")),
             word(data), word(quit) if quit else "fin",
             word(self.first("RSET")),
@@ -104,7 +115,7 @@ class Session:
             line = re.sub(rb"<[^>]*>", b"<A>", one.line)
             line = re.sub(rb"(?i)\b(orcpt=)\S+", rb"\1A", line)
             line = re.sub(rb"(?i)(\bsize=|^bdat )\d+", rb"\1N", line)
-            said += (b"+" if one.is_ahead else b"/") + \
+            said += (b"+" if self.groups(one) else b"/") + \
                 repr(line)[2:-1].encode()
         return said.decode().strip("/")
 

@@ -91,7 +91,7 @@ GREETED = (b"220 a\r\n", b"EHLO c.example\r\n", b"250-a\r\n250 b\r\n")
     ((*GREETED, b"MAIL FROM:<a@b> SIZE=9 body=8bitmime\r\n",
       b"250 ok\r\n", b"RCPT TO: <c@d>\r\nDATA\r\n", b"250 ok\r\n",
       b"354 go\r\n", b"QUIT\r\n.\r\nQUIT\r\n", b"250 ok\r\n221 bye\r\n"),
-     "EHLO:fqdn:MAIL.FROM<:RCPT.TO_<:SIZE+body:none:wwDQ:DATA:QUIT:-:crlf"),
+     "EHLO:fqdn:MAIL.FROM<:RCPT.TO_<:SIZE+body:none:wRDQ:DATA:QUIT:-:crlf"),
     ((*GREETED, b"MAIL From:a@b\r\nRCPT To:<c@d> ORCPT=rfc822;c@d x=1\r\n"
       b"BDAT 6 LAST\r\nRSET\r\nQUIT\r\n"),
      "EHLO:fqdn:MAIL.From:RCPT.To<:none:ORCPT+x:wRDQ:BDAT:QUIT:-:crlf"),

@@ -29,7 +29,7 @@ static const struct {
     {"sendmail",
      {"EHLO mail.example.org\r\n", "MAIL From:<a@b> SIZE=320\r\n",
       "RCPT To:<c@d>\r\n", "+DATA\r\n", "QUIT\r\n"},
-     "EHLO:fqdn:MAIL.From<:RCPT.To<:SIZE:none:wwDw:DATA:QUIT:-:crlf"},
+     "EHLO:fqdn:MAIL.From<:RCPT.To<:SIZE:none:wRDw:DATA:QUIT:-:crlf"},
     {"Python's smtplib",
      {"ehlo [127.0.1.1]\r\n", "mail FROM:<a@b> size=320\r\n",
       "rcpt TO:<c@d>\r\n", "data\r\n", "quit\r\n"},
@@ -231,7 +231,7 @@ longest(void **state)
 		say(&d, lines[i], 64);
 	assert_in_range(dialect_text(&d, text), 100, DIALECT_TEXT_CAP - 10);
 	assert_string_equal(text + strlen(text) - 25,
-			    ":wwDQ:DATA:QUIT:RSET:both");
+			    ":wRDQ:DATA:QUIT:RSET:both");
 }
 
 int
