@@ -7,6 +7,7 @@ Unit and simulation tests run twice, as they are shipped and under ASan and
 UBSan; then the end-to-end tests and the lab; each fuzzer for some seconds;
 then the checks of tools/lint.py.
 """
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -20,15 +21,18 @@ SECONDS = 300  # for one test program
 # Of the 10^6 random sessions and 10^5 random sites.
 ASAN_ENV = {"TARRY_RUNS": "50000", "TARRY_SITES": "5000"}
 # Tests that measure, or that want the machine for themselves.
-ALONE = ["tests/e2e/test_faults_*.py", "tests/e2e/test_bench.py",
-         "tests/e2e/test_figures.py", "tests/e2e/test_teardown.py",
-         "tests/e2e/test_reload_load.py", "tests/e2e/test_workers.py",
-         "tests/lab/test_demo.py", "tests/lab/test_rules.py",
-         "tests/lab/test_stacks.py", "tests/lab/test_upload.py",
-         "tests/lab/test_witness.py"]
+ALONE = ["tests/e2e/test_faults_around.py", "tests/e2e/test_faults_clients.py",
+         "tests/e2e/test_faults_flood.py", "tests/e2e/test_faults_limits.py",
+         "tests/e2e/test_faults_mta.py", "tests/e2e/test_teardown.py",
+         "tests/e2e/test_reload_load.py", "tests/lab/test_demo.py"]
+# Tests that need a core, or count what does not depend on time.
+PAIRS = ["tests/lab/test_witness.py", "tests/lab/test_rules.py",
+         "tests/lab/test_upload.py", "tests/e2e/test_bench.py",
+         "tests/lab/test_stacks.py", "tests/e2e/test_figures.py",
+         "tests/e2e/test_workers.py"]
 # Of the others, which mostly wait, so many files run beside each other; the
 # longest begin first.
-BESIDE = 4
+BESIDE = 5
 LONGEST = ["tests/lab/test_patience.py", "tests/e2e/test_doctor.py",
            "tests/lab/test_matrix_*.py", "tests/e2e/test_smuggling.py",
            "tests/lab/test_transparent*.py", "tests/e2e/test_odd_replies.py"]
@@ -52,8 +56,9 @@ def make(*words):
     ).returncode
 
 
-def run_cmocka(program, total, env):
-    """One test program; a crash is one failure more."""
+def run_cmocka(program, env):
+    """One test program, a crash is one failure more; returns (passed, failed,
+    skipped)."""
     start = time.monotonic()
     try:
         done = subprocess.run(
@@ -71,12 +76,12 @@ def run_cmocka(program, total, env):
         counts[word] = int(found[-1]) if found else 0
     if code != 0 and counts["FAILED"] == 0 or not sum(counts.values()):
         counts["FAILED"] += 1
-    total.add(counts["PASSED"], counts["FAILED"], counts["SKIPPED"])
     verdict = "not ok" if counts["FAILED"] else "ok"
     print(f"{verdict:6} {program}  {counts['PASSED']} passed, "
           f"{time.monotonic() - start:.1f} s", flush=True)
     if counts["FAILED"]:
         print(out, flush=True)
+    return counts["PASSED"], counts["FAILED"], counts["SKIPPED"]
 
 
 def run_programs(build, total, *flags, env):
@@ -84,10 +89,15 @@ def run_programs(build, total, *flags, env):
         print(f"not ok {build} does not build", flush=True)
         total.add(0, 1)
         return
-    for source in sorted(TOP.glob("tests/unit/*_test.c")) + \
-            sorted(TOP.glob("tests/sim/*_test.c")):
-        program = os.path.join(build, source.relative_to(TOP).with_suffix(""))
-        run_cmocka(os.path.join(".", program), total, env)
+    sources = sorted(TOP.glob("tests/sim/*_test.c")) + \
+        sorted(TOP.glob("tests/unit/*_test.c"))
+    programs = [os.path.join(".", build,
+                             source.relative_to(TOP).with_suffix(""))
+                for source in sources]
+    # A program for each processor; those that take long, of sim/, first.
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for counts in pool.map(lambda one: run_cmocka(one, env), programs):
+            total.add(*counts)
 
 
 def run_fuzzers(total):
@@ -146,11 +156,12 @@ def finish_pytest(total, report, out, process):
               count["skipped"])
 
 
-def run_beside(build, total, files):
-    """One process a file; what is said comes when it ends."""
+def run_beside(build, total, files, count):
+    """One process a file, so many at a time; what is said comes when it
+    ends."""
     running = []
     while files or running:
-        while files and len(running) < BESIDE:
+        while files and len(running) < count:
             file = files.pop(0)
             name = file.replace("/", "-").removesuffix(".py")
             running.append(start_pytest(build, name, [file]))
@@ -163,11 +174,12 @@ def run_beside(build, total, files):
 
 
 def run_pytests(build, total):
-    alone = files_of(ALONE)
-    first = [file for file in files_of(LONGEST) if file not in alone]
+    alone, pairs = files_of(ALONE), files_of(PAIRS)
+    first = files_of(LONGEST)
     others = [file for file in files_of(["tests/*/test_*.py"])
-              if file not in alone and file not in first]
-    run_beside(build, total, first + others)
+              if file not in alone + pairs + first]
+    run_beside(build, total, first + others, BESIDE)
+    run_beside(build, total, pairs, 2)
     finish_pytest(total, *start_pytest(build, "alone", alone))
 
 

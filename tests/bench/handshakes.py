@@ -18,6 +18,8 @@ from rows import (AT_ONCE, PLAIN, SOURCES, SOURCES_HELD, Open, measured_load,
 PORT = 2526
 HELD_MAX = 24 * 1024
 PLAIN_MAX = 768
+RELAYED_MAX = 1200
+RELAYED_SEATS = 9400  # with their MTA's ends, what the descriptors allow
 WARM_UP = 300
 
 TARRY = """
@@ -50,9 +52,10 @@ def make_certificate(where):
     return both
 
 
-def tarry(where, build, pem):
-    return Tarry(where, build, sidecar=False, sessions=12000,
-                 classes=TARRY.format(port=PORT, pem=pem))
+def tarry(where, build, pem, **more):
+    return Tarry(where, build, sidecar=False,
+                 classes=TARRY.format(port=PORT, pem=pem),
+                 **{"sessions": 12000, **more})
 
 
 def shake(contender, size):
@@ -71,41 +74,59 @@ def shakes(where, build, size, pem, tell):
                            lambda one: shake(one, size))
 
 
-def hold(contender, groups, count, sources, **more):
-    """Bytes a session of `count` more, held in their greeting."""
+def hold(contender, groups, count, step, **more):
+    """Bytes a session of `count` more, held in their greeting or, with an
+    end towards the MTA each, behind the answer to EHLO."""
+    sources = SOURCES_HELD if step == "greeting" else SOURCES
     before = memory_bytes(contender.pid)
     base = settled_descriptors(contender.pid)
-    groups.append(contender.rig.hold(count, "greeting", s=sources, **more))
+    groups.append(contender.rig.hold(count, step, s=sources, **more))
     groups[-1].wait(count)
     wait_held(contender, base, count)
     return (memory_bytes(contender.pid) - before) / count
 
 
-def held(where, build, size, pem):
+def tls_and_plain(one, step, tls_count, plain_count):
     """(bytes a TLS session, bytes a plain one beside those)"""
     groups = []
-    with tarry(where, build, pem) as one:
+    with one:
         try:
             one.rig.load(WARM_UP, AT_ONCE, port=PORT, T=True, q=True,
                          s=SOURCES)
-            hold(one, groups, WARM_UP, SOURCES_HELD)
-            hold(one, groups, WARM_UP, SOURCES_HELD, port=PORT, T=True)
-            tls = hold(one, groups, size.held_tls, SOURCES_HELD, port=PORT,
-                       T=True)
-            plain = hold(one, groups, size.held_tls, SOURCES_HELD)
-            return tls, plain
+            hold(one, groups, WARM_UP, step)
+            hold(one, groups, WARM_UP, step, port=PORT, T=True)
+            tls = hold(one, groups, tls_count, step, port=PORT, T=True)
+            return tls, hold(one, groups, plain_count, step)
         finally:
             for group in groups:
                 group.kill()
 
 
+def held(where, build, size, pem):
+    return tls_and_plain(tarry(where, build, pem), "greeting", size.held_tls,
+                         size.held_tls)
+
+
+def relayed(where, build, size, pem):
+    return tls_and_plain(
+        tarry(where, build, pem, sessions=RELAYED_SEATS, slots=RELAYED_SEATS),
+        "ehlo", size.held_tls, size.relayed_plain)
+
+
 def take(where, build, size, tell):
-    """([{name: sums}] of rounds, (bytes a TLS session, a plain one), how
-    many of each)"""
+    """([{name: sums}] of rounds, [(what, bound, how many, bytes each)])"""
     pem = make_certificate(where)
     tell("holding")
-    bytes_each = held(where, build, size, pem)
-    return shakes(where, build, size, pem, tell), bytes_each, size.held_tls
+    tls, plain = held(where, build, size, pem)
+    tell("relaying")
+    idle_tls, idle_plain = relayed(where, build, size, pem)
+    memory = [
+        ("a TLS session held in its greeting", HELD_MAX, size.held_tls, tls),
+        ("a plain session held beside them", PLAIN_MAX, size.held_tls, plain),
+        ("a relayed idle TLS session", HELD_MAX, size.held_tls, idle_tls),
+        ("a plain relayed idle session beside them", RELAYED_MAX,
+         size.relayed_plain, idle_plain)]
+    return shakes(where, build, size, pem, tell), memory
 
 
 def cpu_ms(sums):
@@ -113,16 +134,14 @@ def cpu_ms(sums):
 
 
 def rows(found):
-    rounds, (tls, plain), count = found
+    rounds, memory = found
     return [
         Row("CPU a TLS handshake, greeting and QUIT, x HAProxy with the same "
             "certificate", "",
             [cpu_ms(one["Tarry"]) / cpu_ms(one[PLAIN]) for one in rounds],
             1.1),
-        Row(f"user memory a TLS session held in its greeting, of {count:,}",
-            "B", [tls], HELD_MAX, steady=True),
-        Row(f"user memory a plain session held beside them, of {count:,}",
-            "B", [plain], PLAIN_MAX, steady=True),
+        *(Row(f"user memory {what}, of {count:,}", "B", [each], bound,
+              steady=True) for what, bound, count, each in memory),
     ]
 
 

@@ -49,6 +49,7 @@ class Size:
         self.drip_window_s = 3 if quick else 10
         self.handshakes = 1000 if quick else 5000
         self.held_tls = 1000 if quick else 5000
+        self.relayed_plain = 1000 if quick else 3500
         self.stalled = 200 if quick else 1000
 
 

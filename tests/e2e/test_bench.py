@@ -28,9 +28,12 @@ def test_a_short_run(tmp_path):
         stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
     text = page.read_text(encoding="utf-8")
-    for what in ("user memory a session held", "user memory a relayed idle",
+    for what in ("user memory a session held",
+                 "user memory a relayed idle session",
                  "a decision with 1,000 rules",
                  "user memory a TLS session held",
-                 "user memory a plain session held beside"):
+                 "user memory a plain session held beside",
+                 "user memory a relayed idle TLS session",
+                 "user memory a plain relayed idle session beside"):
         row, = [line for line in text.splitlines() if what in line]
         assert "| pass |" in row, row
