@@ -91,6 +91,24 @@ a_late_answer_loses_track(void **state)
 	scene_client_got("250 queued\r\n");
 }
 
+/* A filter that takes its time, before a client that waits for the answer. */
+static void
+a_late_answer_is_the_end_if_nothing_came_since(void **state)
+{
+	(void)state;
+	open_data();
+	scene_client("x\n.\n");
+	scene_mta_got("x\n.\n");
+	scene_until(30 * SESSION_MAYBE_MS);
+	scene_mta("250 queued\r\n");
+	assert_false(scene.s.is_lost);
+	assert_int_equal(scene.s.counts.messages, 1);
+	scene_client("QUIT\r\n");
+	scene_mta("221 bye\r\n");
+	scene_client_got("250 queued\r\n221 bye\r\n");
+	assert_true(scene.s.has_quit);
+}
+
 static void
 nothing_waits_where_no_mta_has_an_end(void **state)
 {
@@ -132,6 +150,7 @@ SCENES(cmocka_unit_test(it_was_the_end_if_the_mta_says_so),
        cmocka_unit_test(without_an_answer_it_was_text),
        cmocka_unit_test(the_same_form_waits_once),
        cmocka_unit_test(a_late_answer_loses_track),
+       cmocka_unit_test(a_late_answer_is_the_end_if_nothing_came_since),
        cmocka_unit_test(nothing_waits_where_no_mta_has_an_end),
        cmocka_unit_test(a_refusal_in_between_is_passed),
        cmocka_unit_test(a_fin_waits_with_it))
