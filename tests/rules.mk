@@ -8,7 +8,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 UNIT_TESTS := $(filter $(BUILD)/tests/unit/%,$(UNIT))
 SIM_TESTS := $(filter $(BUILD)/tests/sim/%,$(UNIT))
 $(UNIT_TESTS): %: %.o $(BUILD)/libtarryd.a $(BUILD)/libsidecar.a \
-		$(BUILD)/libshaping.a
+		$(BUILD)/libctl.a $(BUILD)/libshaping.a
 	$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	  -Wl,--end-group $(OUR_LDFLAGS) $(LDFLAGS) \
 	  $(call PKG,--libs,cmocka $(PKGS_tarryd) $(PKGS_tarry-sidecar)) -lm
@@ -66,7 +66,7 @@ fuzz: deps-test
 fuzzers: $(FUZZERS:%=$(BUILD)/tests/fuzz/%)
 $(FUZZERS:%=$(BUILD)/tests/fuzz/%): %: %.o $(call OBJ,tests/sim/world.c) \
 		$(BUILD)/libtarryd.a \
-		$(BUILD)/libsidecar.a $(BUILD)/libshaping.a
+		$(BUILD)/libsidecar.a $(BUILD)/libctl.a $(BUILD)/libshaping.a
 	$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	  -Wl,--end-group -fsanitize=fuzzer,address,undefined \
 	  $(OUR_LDFLAGS) $(LDFLAGS) \

@@ -19,9 +19,13 @@
 /* A look at the file, where nothing has come. */
 #define LOOK_NS 100000000
 
+/* So long nothing more was written to a file that was put aside. */
+#define OLD_LOOKS 20u
+
 struct reader {
 	const char *path; /* NULL: standard input */
 	int fd;		  /* -1: not there so far */
+	unsigned looks;	  /* in vain, since the file was put aside */
 	size_t len;
 	bool is_skipping; /* of a line that is too long, up to its end */
 	char bytes[LINE_CAP + 1];
@@ -32,6 +36,7 @@ static const struct {
 	follow_line_fn *take;
 } programs[] = {
     {"postfix", follow_postfix_line},
+    {"exim", follow_exim_line},
 };
 
 /* Shows whole lines, and keeps what is begun. */
@@ -45,7 +50,8 @@ take_lines(struct reader *r, struct follow *f, follow_line_fn *take)
 	while ((end = memchr(at, '\n', (size_t)(r->bytes + r->len - at))) !=
 	       NULL) {
 		*end = '\0';
-		if (!r->is_skipping)
+		/* A log has no NUL; what is behind one is not to be lost. */
+		if (!r->is_skipping && strlen(at) == (size_t)(end - at))
 			take(f, at);
 		r->is_skipping = false;
 		at = end + 1;
@@ -58,17 +64,40 @@ take_lines(struct reader *r, struct follow *f, follow_line_fn *take)
 	}
 }
 
-/* True if the path leads to another file by now, or this one was cut. */
-static bool
-is_rotated(const struct reader *r)
+/* What became of the file that is read. */
+enum fate { STAYS, WAS_CUT, PUT_ASIDE };
+
+static enum fate
+fate_of(const struct reader *r)
 {
 	struct stat now;
 	struct stat ours;
 
-	if (stat(r->path, &now) != 0 || fstat(r->fd, &ours) != 0)
+	if (fstat(r->fd, &ours) != 0 ||
+	    ours.st_size < lseek(r->fd, 0, SEEK_CUR))
+		return WAS_CUT;
+	if (stat(r->path, &now) != 0)
+		return STAYS;
+	return now.st_ino != ours.st_ino || now.st_dev != ours.st_dev
+		   ? PUT_ASIDE
+		   : STAYS;
+}
+
+/* The old file is read up to its end, and for a while longer: who writes the
+ * log may have it open until he is told of the new one. */
+static bool
+is_done_with(struct reader *r)
+{
+	switch (fate_of(r)) {
+	case STAYS:
+		r->looks = 0;
 		return false;
-	return now.st_ino != ours.st_ino || now.st_dev != ours.st_dev ||
-	       now.st_size < lseek(r->fd, 0, SEEK_CUR);
+	case WAS_CUT:
+		return true;
+	case PUT_ASIDE:
+		break;
+	}
+	return ++r->looks > OLD_LOOKS;
 }
 
 /* Nothing was there to be read: waits, or goes over to the next file. */
@@ -77,18 +106,19 @@ wait_or_reopen(struct reader *r)
 {
 	const struct timespec look = {.tv_nsec = LOOK_NS};
 
-	if (r->fd >= 0 && is_rotated(r)) {
+	if (r->fd >= 0 && is_done_with(r)) {
 		close(r->fd);
 		r->fd = -1;
 		r->len = 0;
 		r->is_skipping = false;
 	}
-	if (r->fd < 0)
+	if (r->fd < 0) {
+		r->looks = 0;
 		r->fd = open(r->path, O_RDONLY | O_CLOEXEC);
-	else
-		(void)nanosleep(&look, NULL);
-	if (r->fd < 0)
-		(void)nanosleep(&look, NULL);
+		if (r->fd >= 0)
+			return;
+	}
+	(void)nanosleep(&look, NULL);
 }
 
 /* Reads until standard input ends; a file never does. */
@@ -107,6 +137,7 @@ read_all(struct reader *r, struct follow *f, follow_line_fn *take)
 		}
 		if (n > 0) {
 			r->len += (size_t)n;
+			r->looks = 0;
 			take_lines(r, f, take);
 		} else if (n == 0 && r->path == NULL) {
 			return CTL_FINE;
@@ -123,6 +154,7 @@ open_log(struct reader *r, const char *name)
 	r->path = NULL;
 	r->fd = STDIN_FILENO;
 	r->len = 0;
+	r->looks = 0;
 	r->is_skipping = false;
 	if (strcmp(name, "-") == 0)
 		return;
@@ -135,23 +167,32 @@ open_log(struct reader *r, const char *name)
 		(void)lseek(r->fd, 0, SEEK_END);
 }
 
+static void
+send_out(void *ctx, const struct verdict_out *out)
+{
+	(void)verdict_sender_send(ctx, out);
+}
+
 static enum ctl_exit
 follow(follow_line_fn *take, const char *source, char **argv, int argc)
 {
 	struct follow *f = calloc(1, sizeof(*f));
 	struct reader *r = malloc(sizeof(*r));
 	enum ctl_exit status = CTL_LATER;
+	struct verdict_sender sender;
 
 	if (f == NULL || r == NULL) {
 		fputs("tarryctl: no memory\n", stderr);
 		goto free_memory;
 	}
+	f->tell = send_out;
+	f->ctx = &sender;
 	f->source = source;
 	open_log(r, argv[1]);
-	if (verdict_sender_open(&f->sender, argc > 2 ? argv[2] : NULL)) {
+	if (verdict_sender_open(&sender, argc > 2 ? argv[2] : NULL)) {
 		fprintf(stderr, "tarryctl: following %s\n", argv[1]);
 		status = read_all(r, f, take);
-		verdict_sender_close(&f->sender);
+		verdict_sender_close(&sender);
 	}
 free_memory:
 	free(f);
@@ -167,7 +208,8 @@ verb_follow(const struct ctl *ctl, int argc, char **argv)
 		if (strcmp(programs[i].name, argv[0]) == 0)
 			return follow(programs[i].take, programs[i].name, argv,
 				      argc);
-	fprintf(stderr, "tarryctl: follow: \"%.40s\" is none of: postfix\n",
+	fprintf(stderr,
+		"tarryctl: follow: \"%.40s\" is none of: postfix, exim\n",
 		argv[0]);
 	return CTL_USAGE;
 }

@@ -9,34 +9,103 @@
 
 #define WAYS 4u /* places that an id may stand at */
 
+const char *const follow_virus_words[] = {"virus", "malware", NULL};
+const char *const follow_spam_words[] = {"spam", "junk", "content", "phish",
+					 NULL};
+
+bool
+follow_starts(const char *text, const char *with)
+{
+	return strncmp(text, with, strlen(with)) == 0;
+}
+
+const char *
+follow_behind(const char *text, const char *with)
+{
+	return follow_starts(text, with) ? text + strlen(with) : NULL;
+}
+
+static char
+lower(char c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
+
+static bool
+says(const char *text, size_t len, const char *word)
+{
+	size_t word_len = strlen(word);
+
+	for (size_t at = 0; at + word_len <= len; at++) {
+		size_t i = 0;
+
+		while (i < word_len && lower(text[at + i]) == word[i])
+			i++;
+		if (i == word_len)
+			return true;
+	}
+	return false;
+}
+
+bool
+follow_says(const char *text, size_t len, const char *const *words)
+{
+	for (; *words != NULL; words++)
+		if (says(text, len, *words))
+			return true;
+	return false;
+}
+
+static void
+say_no_port(struct follow *f)
+{
+	if (!f->is_told)
+		fputs("tarryctl: the log names no client's port, so refusals "
+		      "can not be told, and mails by their queue id alone; see "
+		      "tarryctl(8), follow\n",
+		      stderr);
+	f->is_told = true;
+}
+
 const char *
 follow_client(struct follow *f, const char *text, char out[ADDR_TEXT_CAP])
 {
-	const char *open = strchr(text, '[');
-	const char *close = open != NULL ? strchr(open, ']') : NULL;
+	const char *close = text[0] == '[' ? strchr(text, ']') : NULL;
 	size_t digits;
-	size_t len;
 	struct addr a;
 
-	if (close == NULL)
+	if (close == NULL ||
+	    !addr_parse_ip(&a, text + 1, (size_t)(close - text) - 1))
 		return NULL;
-	len = (size_t)(close - open) - 1;
-	if (!addr_parse_ip(&a, open + 1, len))
-		return NULL;
+	out[0] = '\0';
 	digits = close[1] == ':' ? strspn(close + 2, "0123456789") : 0;
-	if (digits == 0 || digits > 5) {
-		if (!f->is_told)
-			fprintf(stderr,
-				"tarryctl: the log names no client's port, so "
-				"its mail can not be told; see tarryctl(8), "
-				"follow\n");
-		f->is_told = true;
-		return NULL;
+	if (digits == 0) {
+		say_no_port(f);
+		return close + 1;
 	}
 	(void)snprintf(out, ADDR_TEXT_CAP,
-		       a.family == 6 ? "[%.*s]:%.*s" : "%.*s:%.*s", (int)len,
-		       open + 1, (int)digits, close + 2);
+		       a.family == 6 ? "[%.*s]:%.*s" : "%.*s:%.*s",
+		       (int)(close - text) - 1, text + 1,
+		       digits < 6 ? (int)digits : 6, close + 2);
+	if (!addr_parse(&a, out, strlen(out)) || a.port == 0)
+		return NULL;
 	return close + 2 + digits;
+}
+
+const char *
+follow_address(const char *text)
+{
+	bool is_quoted = false;
+
+	for (; *text != '\0'; text++) {
+		if (is_quoted && *text == '\\' && text[1] != '\0')
+			text++;
+		else if (*text == '"')
+			is_quoted = !is_quoted;
+		else if (*text == '>' && !is_quoted)
+			return text + 1;
+	}
+	return NULL;
 }
 
 bool
@@ -120,5 +189,7 @@ follow_tell(struct follow *f, const char *verdict, const char *client,
 	    .id = id,
 	};
 
-	(void)verdict_sender_send(&f->sender, &out);
+	if ((client != NULL && client[0] != '\0') ||
+	    (id != NULL && id[0] != '\0'))
+		f->tell(f->ctx, &out);
 }

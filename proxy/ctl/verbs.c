@@ -29,9 +29,9 @@ const struct verb verbs[] = {
 	 "line has named before; SOCKET is verdict.socket of tarryd",
 	 verb_verdict},
 	{"follow", "PROGRAM FILE|- [SOCKET]", 2, 3,
-	 "read the log of postfix, and go on with it as it grows and is\n"
-	 "rotated, or standard input to its end (-: journalctl -f), and send\n"
-	 "what it says of each mail to tarryd",
+	 "read the log of postfix or exim, and go on with it as it grows and\n"
+	 "is rotated, or standard input to its end (-: journalctl -f), and\n"
+	 "send what it says of each mail to tarryd",
 	 verb_follow},
 };
 /* clang-format on */

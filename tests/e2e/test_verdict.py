@@ -9,8 +9,9 @@ import subprocess
 
 import pytest
 
+import tls_files
 from conftest import BUILD, Program, wait_until
-from mta import Postfix, mta, proxy_for  # noqa: F401, fixtures
+from mta import Exim, Postfix, mta, proxy_for  # noqa: F401, fixtures
 from scripted_mta import ScriptedMta
 from test_reload import place  # noqa: F401
 from test_tls import Python, ends_tls  # noqa: F401
@@ -211,3 +212,100 @@ def test_postfix_tells_what_tls_hides(proxy_for, postfix, path, tmp_path):
     if SESSIONS < 100:
         assert "learning is blind for" in tarryd.ctl("status").stdout
     follower.stop()
+
+
+@pytest.fixture
+def follow(tmp_path, running):
+    """follow(program, file, socket) -> a follower at work."""
+    def start(program, log, path):
+        follower = Program(tmp_path / "follow.log",
+                           [BUILD / "tarryctl", "follow", program, log, path])
+        running.append(follower)
+        follower.wait_log("following")
+        return follower
+    return start
+
+
+def test_exim_tells_what_tls_hides(proxy_for, mta, path, tmp_path, follow):
+    exim = mta(Exim)
+    exim.write("etc/tls.pem", tls_files.make(tmp_path))
+    exim.set_main(tls_files.EXIM + """\
+hosts_proxy = *
+log_selector = +incoming_port
+acl_smtp_data = ${if match{$message_body}{pills}{spam}{data}}
+""")
+    conf = exim.root / "etc/exim4/exim4.conf"
+    exim.write("etc/exim4/exim4.conf", conf.read_text().replace(
+        "begin acl\nrcpt:\n", "begin acl\nspam:\n  deny message = This is "
+        "spam\nrcpt:\n  deny local_parts = nobody\n       message = User "
+        "unknown\n"))
+    exim.start()
+    tarryd = proxy_for(exim.address, exim.port, verdict__socket=path,
+                       class_new__greet="0")
+    tarryd.wait_ready()
+    follow("exim", exim.root / exim.log_file, path)
+    want = {"delivered": 0, "unknown_user": 0, "spam": 0}
+    for i in range(15):
+        verdict = list(want)[i % 3]
+        want[verdict] += 1
+        with smtplib.SMTP("127.0.0.1", tarryd.port, timeout=30) as smtp:
+            smtp.starttls()
+            smtp.ehlo("[192.0.2.9]")
+            try:
+                smtp.sendmail(
+                    "a@client.example", [
+                        "nobody@d.example" if verdict == "unknown_user"
+                        else "box@d.example"],
+                    "Subject: x\r\n\r\n"
+                    + ("pills" if verdict == "spam" else "x"))
+            except (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError):
+                assert verdict != "delivered"
+    for verdict, count in want.items():
+        wait_until(lambda: verdicts(tarryd, verdict, "exim") == count,
+                   f"{verdict}: {count}")
+    for wrong in ("doubled", "unknown", "contradicts", "malformed", "late"):
+        assert lines(tarryd, wrong) == 0
+
+
+REFUSED = ("Nov 23 02:00:00 mta postfix/smtpd[1]: NOQUEUE: reject: RCPT from "
+           "x[192.0.2.1]:%d: 550 5.1.1 <n@d>: no; from=<> to=<n@d>\n")
+
+
+@pytest.fixture
+def heard(path):
+    """heard() -> the client's port of the next verdict."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(path)
+        sock.settimeout(20)
+        yield lambda: int(json.loads(sock.recv(4096))["client"].split(":")[1])
+
+
+def test_a_log_that_is_put_aside(tmp_path, path, heard, follow):
+    """Late lines of the old file are read, then those of the new one."""
+    log = tmp_path / "log"
+    log.write_text(REFUSED % 1)  # from its end on
+    follow("postfix", log, path)
+    with open(log, "a") as old:
+        print(REFUSED % 2, end="", file=old, flush=True)
+        assert heard() == 2
+        log.rename(tmp_path / "log.1")
+        print(REFUSED % 3, end="", file=old, flush=True)
+        log.write_text(REFUSED % 4)
+        print((REFUSED % 5)[:60], end="", file=old, flush=True)
+        assert heard() == 3
+        print((REFUSED % 5)[60:], end="", file=old, flush=True)
+        assert heard() == 5
+        assert heard() == 4
+    with open(log, "a") as new:
+        print(REFUSED % 6, end="", file=new, flush=True)
+        assert heard() == 6
+
+
+def test_lines_of_a_log_that_are_none(tmp_path, path, heard):
+    """A NUL, a line without end, bytes that are no text; then a good one."""
+    nul = (REFUSED % 1).replace("550", "\0 550")
+    data = (nul.encode() + b"x" * 100000 + (REFUSED % 2).encode()
+            + b"\xff\xfe\n\n" + (REFUSED % 3).encode() + b"cut")
+    subprocess.run([BUILD / "tarryctl", "follow", "postfix", "-", path],
+                   input=data, check=True, timeout=20)
+    assert heard() == 3
