@@ -13,9 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proxy/ctl/follow_http.h"
 #include "proxy/ctl/verbs.h"
 
-#define LINE_CAP 8192u
+#define LINE_CAP 65536u
 /* A look at the file, where nothing has come. */
 #define LOOK_NS 100000000
 
@@ -37,6 +38,7 @@ static const struct {
 } programs[] = {
     {"postfix", follow_postfix_line},
     {"exim", follow_exim_line},
+    {"rspamd", follow_rspamd_line},
 };
 
 /* Shows whole lines, and keeps what is begun. */
@@ -180,6 +182,7 @@ follow(follow_line_fn *take, const char *source, char **argv, int argc)
 	struct reader *r = malloc(sizeof(*r));
 	enum ctl_exit status = CTL_LATER;
 	struct verdict_sender sender;
+	struct addr at;
 
 	if (f == NULL || r == NULL) {
 		fputs("tarryctl: no memory\n", stderr);
@@ -188,12 +191,18 @@ follow(follow_line_fn *take, const char *source, char **argv, int argc)
 	f->tell = send_out;
 	f->ctx = &sender;
 	f->source = source;
-	open_log(r, argv[1]);
-	if (verdict_sender_open(&sender, argc > 2 ? argv[2] : NULL)) {
+	if (!verdict_sender_open(&sender, argc > 2 ? argv[2] : NULL))
+		goto free_memory;
+	/* Of rspamd by HTTP; nobody's log has such a name. */
+	if (take == follow_rspamd_line &&
+	    addr_parse(&at, argv[1], strlen(argv[1]))) {
+		status = follow_http(f, take, &at);
+	} else {
+		open_log(r, argv[1]);
 		fprintf(stderr, "tarryctl: following %s\n", argv[1]);
 		status = read_all(r, f, take);
-		verdict_sender_close(&sender);
 	}
+	verdict_sender_close(&sender);
 free_memory:
 	free(f);
 	free(r);
@@ -208,8 +217,9 @@ verb_follow(const struct ctl *ctl, int argc, char **argv)
 		if (strcmp(programs[i].name, argv[0]) == 0)
 			return follow(programs[i].take, programs[i].name, argv,
 				      argc);
-	fprintf(stderr,
-		"tarryctl: follow: \"%.40s\" is none of: postfix, exim\n",
-		argv[0]);
+	fprintf(
+	    stderr,
+	    "tarryctl: follow: \"%.40s\" is none of: postfix, exim, rspamd\n",
+	    argv[0]);
 	return CTL_USAGE;
 }

@@ -39,6 +39,7 @@ typedef void follow_line_fn(struct follow *f, const char *line);
 
 follow_line_fn follow_postfix_line;
 follow_line_fn follow_exim_line;
+follow_line_fn follow_rspamd_line;
 
 /* True if text begins with `with`. */
 bool follow_starts(const char *text, const char *with);

@@ -28,10 +28,11 @@ const struct verb verbs[] = {
 	 "client's ADDRESS:PORT as the MTA saw it, or a queue id that such a\n"
 	 "line has named before; SOCKET is verdict.socket of tarryd",
 	 verb_verdict},
-	{"follow", "PROGRAM FILE|- [SOCKET]", 2, 3,
+	{"follow", "PROGRAM FILE|-|ADDRESS:PORT [SOCKET]", 2, 3,
 	 "read the log of postfix or exim, and go on with it as it grows and\n"
-	 "is rotated, or standard input to its end (-: journalctl -f), and\n"
-	 "send what it says of each mail to tarryd",
+	 "is rotated, or standard input to its end (-: journalctl -f), or\n"
+	 "what rspamd sends by HTTP to an address of this host, and send what\n"
+	 "it says of each mail to tarryd",
 	 verb_follow},
 };
 /* clang-format on */

@@ -43,6 +43,10 @@ s-nail)
 phpmailer)
 	debs="php8.2-cli php8.2-common libphp-phpmailer libargon2-1
 	    libsodium23" ;;
+rspamd)
+	debs="rspamd libglib2.0-0 libhyperscan5 libicu72 libluajit2-5.1-2
+	    libluajit-5.1-2 libpcre2-8-0 libsodium23 libsqlite3-0 libunwind8"
+	users="$users _rspamd:908" ;;
 nodemailer)
 	debs="node-nodemailer" ;;
 *)
@@ -75,6 +79,7 @@ multiarch=$(gcc -print-multiarch 2>/dev/null ||
 	dpkg-architecture -qDEB_HOST_MULTIARCH)
 LD_LIBRARY_PATH=$part/usr/lib/$multiarch:$part/lib/$multiarch
 LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$part/usr/lib:$part/usr/lib/postfix
+LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$part/usr/lib/rspamd
 export LD_LIBRARY_PATH
 find "$part" -type f \( -perm -100 -o -name '*.so*' \) -exec ldd {} + \
 	>"$part/ldd" 2>/dev/null || true # ldd dislikes scripts

@@ -11,7 +11,7 @@ import pytest
 
 import tls_files
 from conftest import BUILD, Program, wait_until
-from mta import Exim, Postfix, mta, proxy_for  # noqa: F401, fixtures
+from mta import Exim, Mta, Postfix, mta, proxy_for  # noqa: F401, fixtures
 from scripted_mta import ScriptedMta
 from test_reload import place  # noqa: F401
 from test_tls import Python, ends_tls  # noqa: F401
@@ -309,3 +309,117 @@ def test_lines_of_a_log_that_are_none(tmp_path, path, heard):
     subprocess.run([BUILD / "tarryctl", "follow", "postfix", "-", path],
                    input=data, check=True, timeout=20)
     assert heard() == 3
+
+
+RSPAMD = """\
+options {
+  filters = "";
+  url_tld = "/etc/rspamd/tld";
+  hs_cache_dir = "/tmp";
+  dns { nameserver = ["127.0.0.1:1"]; timeout = 0.1s; }
+}
+logging { type = "console"; level = "info"; }
+worker "rspamd_proxy" {
+  bind_socket = "%s:%d";
+  count = 1;
+  milter = yes;
+  upstream "local" { default = yes; self_scan = yes; }
+}
+actions { reject = 15; }
+lua = "/etc/rspamd/pills.lua";
+modules { path = "/usr/share/rspamd/plugins/metadata_exporter.lua"; }
+metadata_exporter {
+  rules {
+    TARRY {
+      backend = "http";
+      url = "http://127.0.0.1:%d/";
+      selector = "default";
+      formatter = "json";
+    }
+  }
+}
+"""
+PILLS = """\
+rspamd_config:register_symbol({name = 'PILLS', score = 20.0, group = 'x',
+  callback = function(task) return task:get_header('Subject') == 'pills' end})
+"""
+
+
+class Rspamd(Mta):
+    """A milter that tells a follower of each mail."""
+    name = "rspamd"
+
+    def __init__(self, where, told_port):
+        super().__init__(where)
+        self.write("etc/rspamd/tld", "com\nexample\n")
+        self.write("etc/rspamd/pills.lua", PILLS)
+        self.write("etc/rspamd/tarry.conf",
+                   RSPAMD % (self.address, self.port, told_port))
+
+    def words(self):
+        return ["/usr/bin/rspamd", "-f", "-i", "-c",
+                "/etc/rspamd/tarry.conf"]
+
+
+def test_rspamd_tells_before_the_mta_answers(proxy_for, mta, path, follow,
+                                             tmp_path):
+    """In the clear: the queue id is known from the MTA's reply, later."""
+    follower = follow("rspamd", "127.0.0.1:0", path)
+    port = int(follower.wait_log(r"sent to port (\d+)")[1])
+    milter = mta(Rspamd, told_port=port).start()
+    postfix = mta(Postfix, proxy=True, main=f"""\
+smtpd_milters = inet:{milter.address}:{milter.port}
+milter_default_action = tempfail
+""").start()
+    tarryd = proxy_for(postfix.address, postfix.port, verdict__socket=path,
+                       class_new__greet="0")
+    tarryd.wait_ready()
+    for i in range(6):
+        with smtplib.SMTP("127.0.0.1", tarryd.port, timeout=30) as smtp:
+            smtp.sendmail("a@client.example", ["box@d.example"],
+                          "Subject: x\r\n\r\nx\r\n")
+    wait_until(lambda: verdicts(tarryd, "ham", "rspamd") == 6, "ham")
+    # The MTA refuses it and names no id: nobody can be told of it, and the
+    # refusal was seen anyway.
+    with smtplib.SMTP("127.0.0.1", tarryd.port, timeout=30) as smtp:
+        with pytest.raises(smtplib.SMTPDataError):
+            smtp.sendmail("a@client.example", ["box@d.example"],
+                          "Subject: pills\r\n\r\nx\r\n")
+    tarryd.wait_log(r"\bspam=1\b")
+    for wrong in ("doubled", "unknown", "contradicts", "malformed", "late"):
+        assert lines(tarryd, wrong) == 0
+
+
+def post(port, data):
+    with socket.create_connection(("127.0.0.1", port), 20) as sock:
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+        return sock.recv(100).split(b"\r\n")[0]
+
+
+def test_posts_that_are_none(path, follow):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(path)
+        sock.settimeout(20)
+        follower = follow("rspamd", "127.0.0.1:0", path)
+        port = int(follower.wait_log(r"sent to port (\d+)")[1])
+        body = b'{"qid":"4XyZ12","action":"reject"}'
+        head = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n"
+        for wrong in (b"", b"GET / HTTP/1.1\r\n\r\n", b"x" * 16384,
+                      b"POST / HTTP/1.1\r\n\r\n" + body,
+                      head % 99 + body, head % (1 << 21) + body,
+                      head % -1 + body, head % (1 << 70) + body):
+            assert post(port, wrong) == b"HTTP/1.1 400 Bad Request"
+        assert post(port, head % len(body) + body) == b"HTTP/1.1 200 OK"
+        assert json.loads(sock.recv(4096)) == {
+            "verdict": "spam", "id": "4XyZ12", "source": "rspamd"}
+        sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            sock.recv(4096)
+
+
+def test_only_this_host_may_tell(path):
+    done = subprocess.run(
+        [BUILD / "tarryctl", "follow", "rspamd", "192.0.2.1:8123", path],
+        capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2 and "would be believed" in done.stderr

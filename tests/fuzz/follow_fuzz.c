@@ -36,6 +36,8 @@ check(void *ctx, const struct verdict_out *out)
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
+	static follow_line_fn *const takes[] = {
+	    follow_postfix_line, follow_exim_line, follow_rspamd_line};
 	static struct follow f;
 	follow_line_fn *take;
 	char *lines;
@@ -44,7 +46,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 		return 0;
 	f.tell = check;
 	f.is_told = true;
-	take = bytes[0] % 2 == 0 ? follow_postfix_line : follow_exim_line;
+	take = takes[bytes[0] % 3];
 	lines = malloc(len);
 	if (lines == NULL)
 		return 0;

@@ -259,6 +259,26 @@ static const struct row exim[] = {
     {"no id", E "1vN3hP-0000Ab => c <c@d>", ""},
 };
 
+static const struct row rspamd[] = {
+    {"ham", "{\"qid\":\"4XyZ12\",\"action\":\"no action\",\"score\":0.1}",
+     "ham - 4XyZ12;"},
+    {"spam", "{\"action\":\"reject\",\"qid\":\"4XyZ12\",\"ip\":\"192.0.2.1\"}",
+     "spam - 4XyZ12;"},
+    {"marked", "{\"qid\":\"4XyZ12\",\"action\":\"add header\"}",
+     "spam - 4XyZ12;"},
+    {"greylisted", "{\"qid\":\"4XyZ12\",\"action\":\"soft reject\"}",
+     "deferred - 4XyZ12;"},
+    {"no id", "{\"qid\":\"unknown\",\"action\":\"reject\"}", ""},
+    {"an id that is none", "{\"qid\":\"a\\\"b c\",\"action\":\"reject\"}", ""},
+    {"an id with a NUL",
+     "{\"qid\":\"4XyZ12\\u0000\\\"\",\"action\":\"reject\"}", "spam - 4XyZ12;"},
+    {"action of tomorrow", "{\"qid\":\"4XyZ12\",\"action\":\"x\"}", ""},
+    {"numbers", "{\"qid\":412345,\"action\":7}", ""},
+    {"list", "[\"reject\"]", ""},
+    {"words of redis-cli", "message", ""},
+    {"nothing", "", ""},
+};
+
 static char told[1000];
 
 static void
@@ -333,6 +353,13 @@ exim_is_read(void **state)
 	try_rows(exim, COUNT(exim), follow_exim_line);
 }
 
+static void
+rspamd_is_read(void **state)
+{
+	(void)state;
+	try_rows(rspamd, COUNT(rspamd), follow_rspamd_line);
+}
+
 /* Cut lines tell less, or the same; never of anybody else. */
 static void
 cut_lines_tell_of_nobody_else(const struct row *rows, size_t count,
@@ -399,6 +426,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(postfix_is_read),
 	    cmocka_unit_test(exim_is_read),
+	    cmocka_unit_test(rspamd_is_read),
 	    cmocka_unit_test(lines_may_be_cut),
 	    cmocka_unit_test(memory_is_fixed),
 	};
