@@ -149,7 +149,7 @@ decay_row(struct ledger_row *row, uint32_t half_life_s, uint32_t now_s)
 	const uint32_t age_s = age_of(row, now_s);
 	double factor;
 
-	if (age_s == 0)
+	if (age_s <= half_life_s / DECAY_STEPS)
 		return;
 	factor = ledger_decay(age_s, half_life_s);
 	for (size_t i = 0; i < LEDGER_COUNTS; i++)
@@ -373,8 +373,7 @@ add_at(struct ledger *l, size_t slot, const struct ledger_delta *delta,
 {
 	struct ledger_row *row = &l->rows[slot];
 
-	if (age_of(row, now_s) > l->half_life_s / DECAY_STEPS)
-		decay_row(row, l->half_life_s, now_s);
+	decay_row(row, l->half_life_s, now_s);
 	add_delta(row, delta, now_s);
 	mark(l, slot, true);
 }

@@ -109,22 +109,26 @@ memory_ledger(const struct memory *m)
 }
 
 void
-memory_recall(struct memory *m, const struct history_names *names,
+memory_keys(const struct memory *m, const struct history_names *names,
+	    struct history_keys *keys)
+{
+	history_keys_make(keys, &m->ledger, names);
+}
+
+void
+memory_recall(struct memory *m, const struct history_keys *keys,
 	      uint64_t now_ms, struct history *h)
 {
-	struct history_keys keys;
-
-	history_keys_make(&keys, &m->ledger, names);
 	memset(h->rows, 0, sizeof(h->rows));
 	h->now_s = memory_now_s(m, now_ms);
 	for (size_t i = 0; i < LEDGER_KINDS; i++) {
-		if ((keys.known & 1u << i) != 0)
-			ledger_prefetch(&m->ledger, &keys.keys[i]);
+		if ((keys->known & 1u << i) != 0)
+			ledger_prefetch(&m->ledger, &keys->keys[i]);
 	}
 	for (size_t i = 0; i < LEDGER_KINDS; i++) {
-		const struct ledger_key *key = &keys.keys[i];
+		const struct ledger_key *key = &keys->keys[i];
 
-		if ((keys.known & 1u << i) == 0)
+		if ((keys->known & 1u << i) == 0)
 			continue;
 		(void)ledger_find(memory_lock(m, ledger_shard(key)), key,
 				  h->now_s, &h->rows[i]);
@@ -133,20 +137,18 @@ memory_recall(struct memory *m, const struct history_names *names,
 }
 
 void
-memory_learn(struct memory *m, const struct history_names *names,
+memory_learn(struct memory *m, const struct history_keys *keys,
 	     const struct ledger_delta *delta, uint64_t now_ms,
 	     uint64_t *hashes)
 {
 	const uint32_t now_s = memory_now_s(m, now_ms);
 	struct ledger_delta d = *delta;
-	struct history_keys keys;
 
-	history_keys_make(&keys, &m->ledger, names);
-	if ((keys.known & 1u << LEDGER_NETWORK) != 0)
-		d.network = keys.keys[LEDGER_NETWORK].hash;
+	if ((keys->known & 1u << LEDGER_NETWORK) != 0)
+		d.network = keys->keys[LEDGER_NETWORK].hash;
 	for (size_t i = 0; i < LEDGER_KINDS; i++) {
-		const struct ledger_key *key = &keys.keys[i];
-		const bool is_known = (keys.known & 1u << i) != 0;
+		const struct ledger_key *key = &keys->keys[i];
+		const bool is_known = (keys->known & 1u << i) != 0;
 
 		if (hashes != NULL)
 			hashes[i] = is_known ? key->hash : 0;

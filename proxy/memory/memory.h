@@ -33,16 +33,20 @@ void memory_free(struct memory *m);
 /* `now_ms` as the date of rows. */
 uint32_t memory_now_s(const struct memory *m, uint64_t now_ms);
 
+/* The rows of these names. To write the names costs more than to look. */
+void memory_keys(const struct memory *m, const struct history_names *names,
+		 struct history_keys *keys);
+
 /* Fills h->rows and h->now_s with what is known under these names. */
-void memory_recall(struct memory *m, const struct history_names *names,
+void memory_recall(struct memory *m, const struct history_keys *keys,
 		   uint64_t now_ms, struct history *h);
 
 /*
- * Adds to each row that has one of these names. Unless `hashes` is NULL, it
+ * Adds to each of these rows. Unless `hashes` is NULL, it
  * gets the hashes of those rows, for memory_amend(): LEDGER_KINDS of them, 0
  * where there is none.
  */
-void memory_learn(struct memory *m, const struct history_names *names,
+void memory_learn(struct memory *m, const struct history_keys *keys,
 		  const struct ledger_delta *delta, uint64_t now_ms,
 		  uint64_t *hashes);
 

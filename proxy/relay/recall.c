@@ -44,13 +44,13 @@ names_of(const struct conn *c, const struct evidence *e, const char *ja4,
 }
 
 static struct reputation
-judge(const struct conn *c, const struct history_names *names)
+judge(const struct conn *c, const struct history_keys *keys)
 {
 	const struct worker *w = worker_of(c);
 	const struct session *s = &c->session;
 	struct history h;
 
-	memory_recall(w->options.memory, names, uv_now(&w->loop), &h);
+	memory_recall(w->options.memory, keys, uv_now(&w->loop), &h);
 	h.delivered = s->counts.messages;
 	h.is_behaving_badly = s->is_early || s->is_pipelining || s->is_non_smtp;
 	return reputation_of(&h);
@@ -60,14 +60,17 @@ void
 recall_gather(const struct conn *c, struct evidence *e)
 {
 	char dialect[DIALECT_TEXT_CAP];
+	struct memory *m = worker_of(c)->options.memory;
 	struct history_names names;
+	struct history_keys keys;
 	struct reputation r;
 
-	if (worker_of(c)->options.memory == NULL)
+	if (m == NULL)
 		return;
 	names = names_of(c, e, evidence_has(e, EVIDENCE_JA4) ? e->ja4 : NULL,
 			 dialect);
-	r = judge(c, &names);
+	memory_keys(m, &names, &keys);
+	r = judge(c, &keys);
 	e->is_proven = r.is_proven;
 	e->present |= evidence_bit(EVIDENCE_PROVEN);
 	if (r.confidence > 0) {
@@ -88,13 +91,15 @@ recall_learn(const struct conn *c, const struct evidence *e,
 	const struct worker *w = worker_of(c);
 	char dialect[DIALECT_TEXT_CAP];
 	struct history_names names;
+	struct history_keys keys;
 	struct ledger_delta delta;
 
 	if (w->options.memory == NULL)
 		return;
 	names = names_of(c, e, report->ja4, dialect);
-	report->reputation = judge(c, &names);
+	memory_keys(w->options.memory, &names, &keys);
+	report->reputation = judge(c, &keys);
 	report->has_reputation = true;
 	reputation_session(&c->session, &delta);
-	memory_learn(w->options.memory, &names, &delta, uv_now(&w->loop), NULL);
+	memory_learn(w->options.memory, &keys, &delta, uv_now(&w->loop), NULL);
 }
