@@ -16,7 +16,7 @@ from mta import Exim, Postfix, mta, proxy_for  # noqa: F401
 from test_mail import MESSAGE, exim_client, exim_send
 
 WATCHED = {"rule_everyone__class": "watch", "class_watch__greet": "1s",
-           "class_watch__reply": "500ms"}
+           "class_watch__reply": "500ms", "class_watch__split": "250ms"}
 
 
 @pytest.fixture

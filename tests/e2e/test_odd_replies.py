@@ -16,7 +16,8 @@ from test_mail import MESSAGE, exim_client, send_python
 
 # With delays and teaser, so that there is something to get wrong.
 WATCHED = {"rule_everyone__class": "watch", "class_watch__greet": "300ms",
-           "class_watch__reply": "100ms", "mta__client_address": "none",
+           "class_watch__reply": "100ms", "class_watch__split": "50ms",
+           "mta__client_address": "none",
            "mta__open_relay_checked": "yes"}
 
 

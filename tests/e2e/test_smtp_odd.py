@@ -330,6 +330,7 @@ def test_postfix_says_where_the_message_ends(mta, proxy_for):
     tarryd = proxy_for(behind.address, behind.port,
                        rule_everyone__class="watch", class_watch__greet="0s",
                        class_watch__teaser="no",
+                       class_watch__split="150ms",
                        class_watch__reply="300ms").wait_ready()
     ends = (b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r\n.\r\r\n", b"\r\n.\r\n")
     with tarryd.connect(CLIENT) as client:
