@@ -36,6 +36,8 @@ class Size:
     """How much of everything: for figures, or to see that all works."""
 
     def __init__(self, quick):
+        self.starts = 2 if quick else 4
+        self.start_rounds = 2 if quick else 4
         self.rounds = 3 if quick else 6
         self.sessions = 2000 if quick else 10000
         self.messages = 16 if quick else 40
@@ -142,22 +144,37 @@ def one_load_of(contender, size, loads):
     return sums
 
 
-def sessions(where, build, size, tell):
-    """([{name: sums}] of rounds, {name: calls}, (lines, sessions))"""
+def one_start(where, build, size, tell, is_last):
+    """(rounds, {name: calls}, (lines, sessions)) of contenders newly begun."""
     contenders = session_contenders(where, build)
     loads = collections.Counter()
+    calls = {}
     with Open(contenders):
         for contender in contenders:
             contender.rig.load(WARM_UP, AT_ONCE, b=BODY)
             loads[contender.name] += WARM_UP
-        rounds = take_rounds(contenders, size.rounds, tell,
+        rounds = take_rounds(contenders, size.start_rounds, tell,
                              lambda one: one_load_of(one, size, loads))
-        calls = {}
         for contender in contenders:
-            calls[contender.name] = system_calls(contender, size.traced)
-            loads[contender.name] += size.traced
+            if is_last:
+                calls[contender.name] = system_calls(contender, size.traced)
+                loads[contender.name] += size.traced
             check_messages(contender.rig, loads[contender.name])
-        lines = log_lines(contenders[0])
+        return rounds, calls, log_lines(contenders[0])
+
+
+def sessions(where, build, size, tell):
+    """([{name: sums}] of rounds, {name: calls}, (lines, sessions))
+
+    How a process lies in memory makes it faster or slower by some percent,
+    for as long as it lives: so everybody is started anew several times.
+    """
+    rounds = []
+    for start in range(size.starts):
+        tell(f"start {start + 1} of {size.starts}")
+        more, calls, lines = one_start(where, build, size, tell,
+                                       start + 1 == size.starts)
+        rounds += more
     with Direct("direct", where, build / "tests/bench") as direct:
         alone = [direct.rig.load(size.sessions, AT_ONCE, b=BODY,
                                  port=direct.rig.plain_port)
