@@ -1,6 +1,18 @@
 /* Facts by their kind; see tarry/evidence.h. */
 #include "tarry/evidence.h"
 
+const char *
+evidence_ptr_name(enum evidence_ptr ptr)
+{
+	static const char *const names[EVIDENCE_PTR_COUNT] = {
+	    [EVIDENCE_PTR_NONE] = "none",
+	    [EVIDENCE_PTR_UNCONFIRMED] = "unconfirmed",
+	    [EVIDENCE_PTR_CONFIRMED] = "confirmed",
+	};
+
+	return names[ptr];
+}
+
 uint32_t
 evidence_number(const struct evidence *e, enum evidence_kind kind)
 {
@@ -39,6 +51,11 @@ evidence_number(const struct evidence *e, enum evidence_kind kind)
 		return e->reputation_number;
 	case EVIDENCE_PROVEN:
 		return e->is_proven;
+	case EVIDENCE_DNSBL:
+		return e->dnsbl;
+	case EVIDENCE_DNSWL:
+		return e->dnswl;
+	case EVIDENCE_PTR:
 	case EVIDENCE_SCORE:
 	case EVIDENCE_SOURCES:
 	case EVIDENCE_NETWORK:

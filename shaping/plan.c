@@ -19,6 +19,12 @@ add_points(struct plan_trace *trace, int32_t points)
 		trace->sources++;
 }
 
+static int32_t
+weight(uint32_t number)
+{
+	return number < POLICY_POINTS_MAX ? (int32_t)number : POLICY_POINTS_MAX;
+}
+
 /* The points of the facts, from [score]. */
 static void
 add_facts(struct plan_trace *trace, const struct policy_score *score,
@@ -32,12 +38,20 @@ add_facts(struct plan_trace *trace, const struct policy_score *score,
 	    {EVIDENCE_PIPELINING, score->pipelining},
 	    {EVIDENCE_NON_SMTP, score->non_smtp},
 	    {EVIDENCE_BARE_NEWLINE, score->bare_newline},
+	    {EVIDENCE_DNSBL, score->dnsbl},
+	    {EVIDENCE_DNSWL, score->dnswl},
 	};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-		if (evidence_tells(e, flags[i].kind) &&
-		    evidence_number(e, flags[i].kind) > 0)
-			add_points(trace, flags[i].points);
+		uint32_t number = 0;
+
+		if (evidence_tells(e, flags[i].kind))
+			number = evidence_number(e, flags[i].kind);
+		if (number > 0)
+			add_points(trace,
+				   flags[i].points == POLICY_POINTS_WEIGHT
+				       ? weight(number)
+				       : flags[i].points);
 	}
 }
 

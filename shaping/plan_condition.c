@@ -145,6 +145,8 @@ evidence_tells(const struct evidence *e, enum evidence_kind kind)
 		return e->dialect != NULL;
 	if (kind == EVIDENCE_REPUTATION)
 		return e->reputation != NULL;
+	if (kind == EVIDENCE_PTR)
+		return e->ptr != NULL;
 	if (kind == EVIDENCE_MSS)
 		return e->syn.mss != SYN_MSS_ABSENT;
 	return true;
@@ -179,6 +181,8 @@ has_value(const struct policy_condition *c, const struct evidence *e,
 		return has_name(c, e->listener);
 	if (c->kind == EVIDENCE_REPUTATION)
 		return has_text(c, e->reputation);
+	if (c->kind == EVIDENCE_PTR)
+		return has_name(c, e->ptr);
 	if (c->kind == EVIDENCE_JA4)
 		/* The hashes, or what they are made of: two texts that look
 		 * different. */

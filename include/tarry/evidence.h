@@ -25,6 +25,7 @@ struct evidence {
 	const char *ja4;      /* NULL: none; these two as long as the value */
 	const char *ja4_raw;  /* its raw text, JA4_r */
 	const char *dialect;  /* NULL: none; as long as the value */
+	const char *ptr;      /* NULL: not known; one of evidence_ptr_name() */
 	uint32_t syn_retransmits;
 	uint32_t session_errors;
 	uint32_t session_recipients;
@@ -37,6 +38,8 @@ struct evidence {
 	uint32_t reputation_number;
 	const char *reputation; /* NULL: unknown; reputation_name() */
 	bool is_proven;
+	uint32_t dnsbl;
+	uint32_t dnswl;
 	bool early_talker;
 	bool pipelining;
 	bool non_smtp;
@@ -44,6 +47,18 @@ struct evidence {
 };
 
 _Static_assert(EVIDENCE_COUNT < 64, "each fact has a bit of `present`");
+
+/* What the reverse look-up of an address found. */
+enum evidence_ptr {
+	EVIDENCE_PTR_UNKNOWN, /* nobody asked, or there was no answer */
+	EVIDENCE_PTR_NONE,
+	EVIDENCE_PTR_UNCONFIRMED, /* names, none of which leads back to it */
+	EVIDENCE_PTR_CONFIRMED,
+	EVIDENCE_PTR_COUNT
+};
+
+/* "none", "unconfirmed", "confirmed", static; NULL: unknown. */
+const char *evidence_ptr_name(enum evidence_ptr ptr);
 
 /* The fact's bit in `present`. */
 static inline uint64_t

@@ -48,6 +48,7 @@ struct policy_condition {
 /* Points of one rule or fact are within -POLICY_POINTS_MAX..POLICY_POINTS_MAX,
  * so that the sum of all rules there can be is an int32_t. */
 #define POLICY_POINTS_MAX 1000
+#define POLICY_POINTS_WEIGHT INT32_MAX
 
 struct policy_rule {
 	const char *name;
@@ -68,6 +69,8 @@ struct policy_score {
 	int32_t bare_newline;
 	int32_t suspect; /* reputation.suspect */
 	int32_t bad;
+	int32_t dnsbl; /* POLICY_POINTS_WEIGHT: as many as it weighs */
+	int32_t dnswl;
 };
 
 struct policy {

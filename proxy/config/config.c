@@ -14,6 +14,7 @@
 #include "proxy/config/certificates.h"
 #include "proxy/config/checks.h"
 #include "proxy/config/listeners.h"
+#include "proxy/config/lists.h"
 #include "proxy/config/rules.h"
 #include "proxy/config/setting.h"
 #include "proxy/config/tree.h"
@@ -56,6 +57,7 @@ build(const struct tree *tree, const char *file, struct config *config)
 	config->policy.patience_ms = config->mta.patience_ms;
 	certificates_build(tree, &config->tls);
 	listeners_build(tree, file, config);
+	lists_build(tree, &config->dns);
 	rules_build(tree, &config->policy);
 	if (!arena_has_failed(tree->arena))
 		checks_run(tree, config);

@@ -109,6 +109,36 @@ struct config_verdict {
 	uint32_t sessions;  /* remembered */
 };
 
+/*
+ * Of an answer's four bytes, what may stand in each: a bit a value. Any
+ * 127.0.0.0/8 where the file says nothing.
+ */
+struct config_filter {
+	uint64_t bytes[4][4];
+};
+
+#define CONFIG_LISTS_CAP 12
+#define CONFIG_LIST_WEIGHT_MAX 100
+
+/* [dnsbl NAME] or [dnswl NAME] */
+struct config_list {
+	const char *name;
+	const char *zone;   /* as the file has it */
+	const char *domain; /* of it */
+	struct config_filter filter;
+	uint8_t weight; /* 1 .. CONFIG_LIST_WEIGHT_MAX */
+	bool is_allow;	/* [dnswl NAME] */
+};
+
+/* [dns] */
+struct config_dns {
+	struct addr resolver; /* with port; family 0: the system's */
+	uint32_t timeout_ms;
+	bool has_ptr;
+	const struct config_list *lists; /* CONFIG_LISTS_CAP at most */
+	size_t lists_count;
+};
+
 struct config {
 	/* [tarry]; its mode is policy.is_shadow */
 	uint32_t workers;
@@ -125,6 +155,7 @@ struct config {
 	const char *control_socket; /* path; "": none */
 	struct config_verdict verdict;
 	struct config_learn learn;
+	struct config_dns dns;
 	struct config_log log;
 	struct config_journal journal;
 

@@ -35,6 +35,9 @@ const size_t sections_count = sizeof(sections) / sizeof(*sections);
 #define OFFSET_tls(field) offsetof(struct config, field)
 #define OFFSET_budget(field) offsetof(struct config, field)
 #define OFFSET_score(field) offsetof(struct config, field)
+#define OFFSET_dns(field) offsetof(struct config, field)
+#define OFFSET_dnsbl(field) offsetof(struct config_list, field)
+#define OFFSET_dnswl(field) offsetof(struct config_list, field)
 #define OFFSET_control(field) offsetof(struct config, field)
 #define OFFSET_learn(field) offsetof(struct config, field)
 #define OFFSET_verdict(field) offsetof(struct config, field)
@@ -217,5 +220,6 @@ key_is_list(const struct key *key)
 	return key->type == KEY_ADDRESSES || key->type == KEY_PATHS ||
 	       key->type == KEY_NETS || key->type == KEY_PATTERNS ||
 	       key->type == KEY_LABELS || key->type == KEY_LISTENERS ||
-	       key->type == KEY_WILDCARDS || key->type == KEY_STANDINGS;
+	       key->type == KEY_WILDCARDS || key->type == KEY_STANDINGS ||
+	       key->type == KEY_PTRS;
 }

@@ -35,6 +35,7 @@ enum key_type {
 	KEY_PATHS,
 	KEY_CLASS,
 	KEY_POINTS,
+	KEY_ZONE,
 	/* Conditions of a rule. */
 	KEY_NETS,
 	KEY_PATTERNS,
@@ -42,6 +43,7 @@ enum key_type {
 	KEY_LISTENERS,
 	KEY_WILDCARDS,
 	KEY_STANDINGS, /* words of reputation_name(), a list */
+	KEY_PTRS,
 	KEY_RANGE,
 	KEY_YESNO
 };

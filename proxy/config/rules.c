@@ -234,6 +234,27 @@ take_standing(void *ctx, const struct list_item *item)
 			  (int)(item->len < 80 ? item->len : 80), item->text);
 }
 
+static void
+take_ptr(void *ctx, const struct list_item *item)
+{
+	struct build *b = ctx;
+
+	for (unsigned i = EVIDENCE_PTR_NONE; i < EVIDENCE_PTR_COUNT; i++) {
+		if (is_item(item, evidence_ptr_name((enum evidence_ptr)i))) {
+			add_text(b, item);
+			return;
+		}
+	}
+	if (is_item(item, "unknown")) {
+		b->condition->is_unknown = true;
+		return;
+	}
+	tree_note(b->tree, REPORT_MISTAKE, b->section, item->place,
+		  "\"%.*s\" is not possible, expected confirmed, unconfirmed, "
+		  "none or unknown",
+		  (int)(item->len < 60 ? item->len : 60), item->text);
+}
+
 static bool
 is_listener(const struct tree *tree, const struct list_item *item)
 {
@@ -306,6 +327,9 @@ take_entry(struct build *b, const struct tree_entry *e)
 		list_each(b->tree, b->section, e, LIST_COMMAS, take_standing,
 			  b);
 		break;
+	case KEY_PTRS:
+		list_each(b->tree, b->section, e, LIST_COMMAS, take_ptr, b);
+		break;
 	case KEY_RANGE:
 	case KEY_YESNO:
 		take_number(b, e);
@@ -324,6 +348,7 @@ take_entry(struct build *b, const struct tree_entry *e)
 	case KEY_PATHS:
 	case KEY_CLASS:
 	case KEY_POINTS:
+	case KEY_ZONE:
 		break;
 	}
 }

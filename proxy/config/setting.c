@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tarry/addr.h"
+#include "tarry/policy.h"
 
 static_assert(sizeof(enum section_naming) == sizeof(unsigned),
 	      "a CHOICE is written as an unsigned");
@@ -179,9 +180,11 @@ static bool
 put_points(const struct key *key, void *field, const char *text,
 	   struct value_why *why)
 {
-	int32_t points;
+	int32_t points = POLICY_POINTS_WEIGHT;
+	bool is_built;
 
-	if (!value_points(text, key->max, &points, why))
+	if (!value_is_word(text, key->words, &is_built) &&
+	    !value_points(text, key->max, &points, why))
 		return false;
 	memcpy(field, &points, sizeof(points));
 	return true;
@@ -216,6 +219,8 @@ setting_put(const struct key *key, void *base, const char *text,
 		return put_address(key, field, text, why);
 	case KEY_POINTS:
 		return put_points(key, field, text, why);
+	case KEY_ZONE:
+		return put_text(field, text, arena);
 	case KEY_ADDRESSES:
 	case KEY_PATHS:
 	case KEY_CLASS:
@@ -225,6 +230,7 @@ setting_put(const struct key *key, void *base, const char *text,
 	case KEY_LISTENERS:
 	case KEY_WILDCARDS:
 	case KEY_STANDINGS:
+	case KEY_PTRS:
 	case KEY_RANGE:
 	case KEY_YESNO:
 		break;
@@ -358,7 +364,10 @@ print_points(const void *field, FILE *out)
 	int32_t points;
 
 	memcpy(&points, field, sizeof(points));
-	fprintf(out, "%" PRId32, points);
+	if (points == POLICY_POINTS_WEIGHT)
+		fputs("weight", out);
+	else
+		fprintf(out, "%" PRId32, points);
 }
 
 void
@@ -390,6 +399,7 @@ setting_print(const struct key *key, const void *base, FILE *out)
 		break;
 	case KEY_NAME:
 	case KEY_PATH:
+	case KEY_ZONE:
 		print_text(field, out);
 		break;
 	case KEY_ADDRESS:
@@ -407,6 +417,7 @@ setting_print(const struct key *key, const void *base, FILE *out)
 	case KEY_LISTENERS:
 	case KEY_WILDCARDS:
 	case KEY_STANDINGS:
+	case KEY_PTRS:
 	case KEY_RANGE:
 	case KEY_YESNO:
 		break;

@@ -134,6 +134,7 @@ stop(struct control *c)
 	control_socket_stop(c->socket);
 	verdict_socket_stop(c->verdict.socket);
 	http_stop(c->http);
+	dns_close(c->names_asked.dns);
 	syn_map_close(c->syn_map);
 	uv_run(&c->loop, UV_RUN_NOWAIT); /* their close callbacks */
 	log_open(STDERR_FILENO, &c->settings.config->log, NULL, NULL);
@@ -143,6 +144,7 @@ stop(struct control *c)
 	uv_loop_close(&c->loop);
 	journal_close(c->journal);
 	control_free_verdicts(c);
+	control_free_names(c);
 	gate_free(c->gate);
 	memory_free(c->memory);
 	free(c->workers);

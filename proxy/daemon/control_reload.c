@@ -106,9 +106,9 @@ control_tell_settings(struct control *c, const char *cause)
 static void
 put_in_force(struct control *c)
 {
-	const struct worker_rules rules = {.config = c->settings.config,
-					   .labels = c->settings.labels,
-					   .tls = c->settings.tls};
+	struct worker_rules rules = {.config = c->settings.config,
+				     .labels = c->settings.labels,
+				     .tls = c->settings.tls};
 
 	if (is_other_mta(&c->reload.before.config->mta,
 			 &c->settings.config->mta))
@@ -117,6 +117,8 @@ put_in_force(struct control *c)
 		 c->reload.before.config->tls.mode)
 		control_test_mta_again(c);
 	set_sidecar(c);
+	control_set_names(c);
+	rules.epoch = c->names_asked.epoch;
 	control_tell_settings(c, "reload");
 	atomic_store(&c->reload.taken_count, 0);
 	for (uint32_t i = 0; i < c->workers_count; i++)

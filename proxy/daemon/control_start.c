@@ -136,10 +136,12 @@ start_workers(struct control *c, uint64_t nofile)
 	    .seats = c->sessions_limit / c->settings.config->workers,
 	    .rules = {.config = c->settings.config,
 		      .labels = c->settings.labels,
-		      .tls = c->settings.tls},
+		      .tls = c->settings.tls,
+		      .epoch = c->names_asked.epoch},
 	    .syn_map = c->syn_map,
 	    .gate = c->gate,
 	    .memory = c->memory,
+	    .dns = c->names_asked.dns,
 	    .notice = on_notice,
 	    .notice_ctx = c,
 	};
@@ -150,6 +152,7 @@ start_workers(struct control *c, uint64_t nofile)
 		options.id = i;
 		options.metrics = &c->metrics[i];
 		options.journal = journal_feed(c->journal, i);
+		options.name_feed = &c->names_asked.feeds[i];
 		options.sessions =
 		    c->verdict.feeds != NULL ? &c->verdict.feeds[i] : NULL;
 		rc = worker_start(&c->workers[i], &options);
@@ -266,6 +269,8 @@ control_start(struct control *c)
 		rc = control_take_verdict_memory(c);
 	if (rc == 0)
 		rc = open_syn_map(c);
+	if (rc == 0)
+		rc = control_open_names(c);
 	if (rc == 0)
 		rc = start_workers(c, nofile);
 	if (rc == 0)

@@ -17,6 +17,7 @@
 #include "proxy/daemon/doctor.h"
 #include "proxy/daemon/journal.h"
 #include "proxy/daemon/log.h"
+#include "proxy/evidence/dns.h"
 #include "proxy/evidence/session_feed.h"
 #include "proxy/evidence/syn_map.h"
 #include "proxy/evidence/verdict_book.h"
@@ -53,6 +54,13 @@ struct control_verdict {
 	uint32_t said; /* lines of the log in that second */
 };
 
+/* See control_names.c. */
+struct control_names_asked {
+	struct dns *dns;
+	struct name_feed *feeds; /* one a worker */
+	uint32_t epoch;		 /* of the settings that hold */
+};
+
 struct control {
 	const struct options *options;
 	struct settings settings; /* those that hold */
@@ -82,6 +90,7 @@ struct control {
 	struct control_sessions *sessions;	/* asked for, or NULL */
 	_Atomic bool has_looked;		/* a worker, for those */
 	struct control_verdict verdict;
+	struct control_names_asked names_asked;
 	struct journal *journal;
 	struct metrics *metrics; /* of workers, then the main thread's own */
 	const struct metrics **threads;
@@ -148,6 +157,14 @@ void control_end_sessions(struct control *c);
 
 /* control_status.c: the verb `status`. */
 void control_say_status(void *ctx, struct control_request *r);
+
+/* control_names.c. Before the workers start; what holds is told again at each
+ * reload; and when none runs any more. */
+__attribute__((warn_unused_result)) int control_open_names(struct control *c);
+void control_set_names(struct control *c);
+void control_fill_names(const struct control *c,
+			double values[METRIC_VALUE_COUNT]);
+void control_free_names(struct control *c);
 
 /* control_verdict.c, in the order in which they are called. */
 __attribute__((warn_unused_result)) int

@@ -213,6 +213,8 @@ text_of(const struct evidence *e, enum evidence_kind kind)
 		return e->dialect;
 	if (kind == EVIDENCE_REPUTATION)
 		return e->reputation;
+	if (kind == EVIDENCE_PTR)
+		return e->ptr;
 	return kind == EVIDENCE_LABEL ? e->label : e->listener;
 }
 

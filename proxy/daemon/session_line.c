@@ -280,6 +280,18 @@ log_line_dialect(struct log_line *l, const struct session *s)
 	log_line_number(l, "gap_high_ms", s->gap_high_ms);
 }
 
+/* Only what was asked for and is known. */
+static void
+put_names(struct log_line *l, const struct session_report *r)
+{
+	if (r->has_dnsbl)
+		log_line_number(l, "dnsbl", r->dnsbl);
+	if (r->has_dnswl)
+		log_line_number(l, "dnswl", r->dnswl);
+	if (r->ptr != NULL)
+		log_line_text(l, "ptr", r->ptr, LOG_PEER_CAP);
+}
+
 /* How the client's first TLS message went wrong; NULL if it did not. */
 static const char *
 hello_text(const struct client_hello *h)
@@ -375,6 +387,7 @@ log_line_session(struct log_line *l, const struct config_log *style,
 		      LOG_PEER_CAP);
 	log_line_manners(l, s);
 	log_line_dialect(l, s);
+	put_names(l, r);
 	put_tls(l, r);
 	log_line_flag(l, "lost", s->is_lost);
 	log_line_text(l, "phase", session_phase_name(r->phase), LOG_PEER_CAP);

@@ -26,7 +26,13 @@ struct session_report {
 	uint16_t mta_port; /* that the MTA saw, in the client's guise; or 0 */
 	enum syn_source syn_source;
 	const char *label; /* NULL: none */
-	const char *ja4;   /* NULL: no TLS, or no whole ClientHello */
+	/* What the DNS said of the client. */
+	bool has_dnsbl;
+	bool has_dnswl;
+	uint32_t dnsbl;
+	uint32_t dnswl;
+	const char *ptr; /* NULL: not known */
+	const char *ja4; /* NULL: no TLS, or no whole ClientHello */
 	const struct client_hello *hello; /* NULL: no TLS */
 	enum label_quality label_quality;
 	bool has_reputation;

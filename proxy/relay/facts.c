@@ -343,9 +343,11 @@ facts_plan(struct conn *c)
 	gather_counts(c, &e);
 	hello_gather(c, &e);
 	recall_gather(c, &e);
+	lookup_gather(c, &e);
 	plan =
 	    plan_make(&w->options.rules.config->policy, &e, &w->stress, NULL);
 	record_plan(c, &e, &plan);
+	lookup_start(c, &e, &plan);
 	return plan;
 }
 
@@ -373,6 +375,12 @@ facts_report(struct conn *c)
 	gather(c, &e, &report.label_quality);
 	report.syn_source = (enum syn_source)c->facts.source;
 	report.label = e.label;
+	lookup_gather(c, &e);
+	report.has_dnsbl = evidence_has(&e, EVIDENCE_DNSBL);
+	report.has_dnswl = evidence_has(&e, EVIDENCE_DNSWL);
+	report.dnsbl = e.dnsbl;
+	report.dnswl = e.dnswl;
+	report.ptr = e.ptr;
 	hello_describe(c, &report);
 	if (evidence_has(&e, EVIDENCE_SYN)) {
 		(void)signature_text(SIGNATURE_SYN, &e.syn, signature,

@@ -350,6 +350,7 @@ on_async(uv_async_t *async)
 	while ((place = gate_next_granted(w->options.gate, w->options.id,
 					  &grant)) != NULL)
 		conn_granted(container_of(place, struct conn, place), grant);
+	lookup_take(w);
 	open_mail(w);
 }
 
@@ -481,6 +482,12 @@ want(struct worker *w, uint32_t what)
 	uv_mutex_lock(&w->mailbox_lock);
 	w->mailbox.wants |= what;
 	uv_mutex_unlock(&w->mailbox_lock);
+	(void)uv_async_send(&w->async);
+}
+
+void
+worker_wake(struct worker *w)
+{
 	(void)uv_async_send(&w->async);
 }
 

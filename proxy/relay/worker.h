@@ -15,11 +15,13 @@
 #include <stdio.h>
 
 struct config;
+struct dns;
 struct gate;
 struct journal_feed;
 struct labels;
 struct metrics;
 struct memory;
+struct name_feed;
 struct names;
 struct session_feed;
 struct syn_map;
@@ -43,6 +45,7 @@ struct worker_rules {
 	const struct config *config;
 	const struct labels *labels; /* or NULL */
 	struct tls_context *tls;     /* or NULL: TLS does not end here */
+	uint32_t epoch;		     /* another one each time */
 };
 
 struct worker_options {
@@ -57,6 +60,8 @@ struct worker_options {
 	struct metrics *metrics;       /* written by this worker alone */
 	const struct names *names;     /* of classes and rules */
 	struct journal_feed *journal;  /* or NULL: none */
+	struct dns *dns;	       /* woken for the feed; or NULL: none */
+	struct name_feed *name_feed;   /* or NULL: none */
 	struct session_feed *sessions; /* told which there are; or NULL */
 	/* Called on the worker's thread; must not block (uv_async_send). */
 	worker_notice_fn *notice;
@@ -95,6 +100,9 @@ struct worker_counters {
  */
 WORKER_MUST_CHECK int worker_start(struct worker **out,
 				   const struct worker_options *options);
+
+/* There are answers in the name_feed. */
+void worker_wake(struct worker *w);
 
 /* Tells what the MTA test session found. */
 void worker_set_mta(struct worker *w, const struct worker_mta *mta);

@@ -80,6 +80,9 @@ take_slabs(struct worker *w)
 	if (error == 0)
 		error =
 		    slab_init(&w->hellos, sizeof(struct hello_seat), p.seats);
+	if (error == 0)
+		error =
+		    slab_init(&w->lookups, sizeof(struct lookup_seat), p.seats);
 	return error;
 }
 
@@ -110,6 +113,7 @@ free_memory(struct worker *w)
 	slab_free(&w->tls);
 	slab_free(&w->syns);
 	slab_free(&w->hellos);
+	slab_free(&w->lookups);
 	free(w);
 }
 
@@ -244,6 +248,7 @@ worker_print_sizes(const struct worker_options *options, FILE *out)
 	if (options->rules.tls != NULL)
 		print_pool(out, "tls", tls_size() + TLS_LIBRARY_BYTES, p.tls);
 	print_pool(out, "syn", SYN_RAW_CAP, p.seats);
+	print_pool(out, "lookup", sizeof(struct lookup_seat), p.seats);
 	print_pool(out, "hello", sizeof(struct hello_seat), p.seats);
 	print_pool(out, "worker", sizeof(struct worker), 1);
 }

@@ -17,6 +17,7 @@
 #include "proxy/relay/lead.h"
 #include "proxy/relay/leg.h"
 #include "proxy/relay/listener.h"
+#include "proxy/relay/lookup.h"
 #include "proxy/relay/poller.h"
 #include "proxy/relay/slab.h"
 #include "proxy/relay/sockaddr.h"
@@ -92,6 +93,7 @@ struct worker {
 	struct slab buffers;
 	struct slab tls;	   /* TLS sessions that end here */
 	struct slab syns;	   /* those that do not fit struct facts */
+	struct slab lookups;	   /* the same */
 	struct slab hellos;	   /* one a seat of conns, at its index */
 	uint32_t buffers_for_legs; /* not for clients that talk early */
 	struct crowd crowd;	   /* who waits for the MTA */

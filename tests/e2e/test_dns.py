@@ -1,0 +1,256 @@
+"""Lists and names in the DNS: what they say, and what they never cost."""
+import concurrent.futures
+import os
+import pathlib
+import signal
+import socket
+import statistics
+import tempfile
+import time
+
+import pytest
+
+from conftest import Tarryd, wait_until
+from dns_rig import (A, AAAA, PTR, answer, config, rbldnsd,  # noqa: F401
+                     resolver, wire)
+
+
+@pytest.fixture
+def start(start_tarryd, start_sink, resolver):  # noqa: F811
+    """start(config words) -> a tarryd whose resolver is `resolver`."""
+    def begin(**more):
+        sink = start_sink()
+        tarryd = start_tarryd(sink.port,
+                              text=config(sink.port, resolver.port, **more))
+        tarryd.wait_ready()
+        return tarryd
+    return begin
+
+
+def visit(tarryd, source):
+    """One session; its log line."""
+    with tarryd.connect(source) as client:
+        port = client.socket.getsockname()[1]
+        assert client.line().startswith(b"220")
+        assert client.ask("QUIT").startswith("221")
+    return tarryd.wait_log(
+        rf" event=session .*client={source} port={port} .*").group(0)
+
+
+def answers(tarryd, kind):
+    return tarryd.metric(f'tarry_dns_answers_total{{kind="{kind}"}}')
+
+
+def test_listed_and_not(start, resolver):  # noqa: F811
+    tarryd = start()
+    line = visit(tarryd, "127.0.0.2")
+    assert " class=slow " in line and " dnsbl=3 " in line
+    assert " dnswl=0 " in line and " rule=listed " in line
+    line = visit(tarryd, "127.0.0.6")
+    assert " class=new " in line and " dnsbl=0 " in line
+    # An answer that the filter leaves out is none.
+    assert " dnsbl=0 " in visit(tarryd, "127.0.0.3")
+    assert " dnswl=1 " in visit(tarryd, "127.0.0.5")
+    assert answers(tarryd, "listed") == 2 and answers(tarryd, "clear") == 6
+    assert resolver.asked["2.0.0.127.zen.test", A] == 1
+
+
+def test_who_passes_costs_no_question(start, resolver):  # noqa: F811
+    tarryd = start()
+    for _ in range(20):
+        line = visit(tarryd, "127.0.0.8")
+        assert " class=pass " in line and "dnsbl" not in line
+    assert resolver.count == 0
+    assert tarryd.metric("tarry_dns_questions_total") == 0
+
+
+def test_asked_once_however_many_want_to_know(start, resolver):  # noqa: F811
+    resolver.delay = 0.3
+    tarryd = start(timeout="30s", greet="2s")  # c-ares asks again after 10 s
+    with concurrent.futures.ThreadPoolExecutor(30) as pool:
+        lines = list(pool.map(lambda _: visit(tarryd, "127.0.0.2"), range(30)))
+    assert all(" dnsbl=3 " in line for line in lines)
+    visit(tarryd, "127.0.0.2")
+    assert resolver.asked["2.0.0.127.zen.test", A] == 1
+    assert tarryd.metric("tarry_dns_joined_total") > 0
+    assert tarryd.metric("tarry_dns_kept_total") >= 2
+
+
+def lie_outside(name, kind, query):
+    return answer(query, [(A, bytes([192, 0, 2, 1]))])
+
+
+def lie_servfail(name, kind, query):
+    return answer(query, [], code=2)
+
+
+def lie_refused(name, kind, query):
+    return answer(query, [], code=5)
+
+
+def lie_cut(name, kind, query):
+    return answer(query, [(A, bytes([127, 0, 0, 2]))])[:-3]
+
+
+def lie_other_id(name, kind, query):
+    return answer(query, [(A, bytes([127, 0, 0, 2]))], ident=b"\0\0"
+                  if query[:2] != b"\0\0" else b"\1\1")
+
+
+def lie_truncated(name, kind, query):
+    return answer(query, [(A, bytes([127, 0, 0, 2]))], flags=0x8380)
+
+
+def lie_short(name, kind, query):
+    return answer(query, [(A, b"\x7f")])
+
+
+def lie_blocked(name, kind, query):
+    return answer(query, [(A, bytes([127, 255, 255, 254]))])
+
+
+def lie_mixed(name, kind, query):
+    return answer(query, [(A, bytes([127, 0, 0, 2])),
+                          (A, bytes([10, 0, 0, 2]))])
+
+
+def lie_dead(name, kind, query):
+    return False
+
+
+@pytest.mark.parametrize("lie,kind", (
+    (lie_outside, "odd"), (lie_mixed, "odd"), (lie_servfail, "failed"),
+    (lie_refused, "failed"), (lie_cut, "failed"), (lie_short, "failed"),
+    (lie_other_id, "timeout"), (lie_dead, "timeout"),
+    (lie_truncated, "failed|timeout"), (lie_blocked, "blocked")))
+def test_what_is_no_answer_is_no_fact(start, resolver, lie,  # noqa: F811
+                                      kind):
+    resolver.mode = lie
+    tarryd = start(lists="[dnsbl zen]\nzone = zen.test=127.0.0.[2..11]*3\n")
+    line = visit(tarryd, "127.0.0.2")
+    assert " class=new " in line and "dnsbl=" not in line
+    wait_until(lambda: sum(answers(tarryd, k) for k in kind.split("|")) == 1,
+               kind)
+    assert answers(tarryd, "listed") == 0 and answers(tarryd, "clear") == 0
+    if kind == "blocked":
+        tarryd.wait_log("zen: the list does not serve this resolver")
+
+
+def test_a_name_that_is_not_there_but_an_alias(start, resolver):  # noqa: F811
+    alias = wire("elsewhere.test")
+    resolver.mode = lambda name, kind, query: answer(query, [(5, alias)],
+                                                     code=3)
+    line = visit(start(), "127.0.0.2")
+    assert " class=new " in line and " dnsbl=0 " in line
+
+
+def test_names_lead_back_or_not(start, resolver):  # noqa: F811
+    names = {"2.0.0.127.in-addr.arpa": "good.example.test",
+             "3.0.0.127.in-addr.arpa": "other.example.test",
+             "5.0.0.127.in-addr.arpa": "gone.example.test"}
+    back = {"good.example.test": bytes([127, 0, 0, 2]),
+            "other.example.test": bytes([127, 0, 0, 99])}
+
+    def tell(name, kind, query):
+        if kind == PTR and name in names:
+            return answer(query, [(PTR, wire(names[name]))])
+        if kind == A and name in back:
+            return answer(query, [(A, back[name])])
+        return answer(query, [], code=3)
+
+    resolver.mode = tell
+    tarryd = start(lists="", ptr="yes", rules="""
+[rule named]
+ptr = confirmed
+class = pass
+[rule nameless]
+ptr = none, unconfirmed
+class = slow
+""")
+    for source, ptr, rule in (("127.0.0.2", "confirmed", "named"),
+                              ("127.0.0.3", "unconfirmed", "nameless"),
+                              ("127.0.0.5", "unconfirmed", "nameless"),
+                              ("127.0.0.6", "none", "nameless")):
+        line = visit(tarryd, source)
+        assert f" ptr={ptr} " in line and f" rule={rule} " in line
+    assert resolver.asked["good.example.test", A] == 1
+    assert not any(kind == AAAA for _, kind in resolver.asked)
+
+
+def banner_ms(tarryd, source):
+    start_s = time.monotonic()
+    with socket.create_connection(("127.0.0.1", tarryd.port), 20,
+                                  (source, 0)) as client:
+        client.recv(100)
+        return (time.monotonic() - start_s) * 1000
+
+
+def p99s(*daemons, count=300):
+    """The p99 of each, the clients by turns, so that a busy machine is
+    everybody's."""
+    sources = [f"127.1.{i // 250}.{i % 250 + 1}" for i in range(count)]
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        rows = list(pool.map(
+            lambda s: [banner_ms(d, s) for d in daemons], sources))
+    return [statistics.quantiles(times, n=100)[98] for times in zip(*rows)]
+
+
+@pytest.mark.parametrize("trouble", ("dead", "slow", "lying", "gone"))
+def test_the_greeting_is_not_later(start, resolver, start_tarryd,  # noqa: F811
+                                   start_sink, trouble):
+    if trouble == "dead":
+        resolver.mode = lie_dead
+    elif trouble == "slow":
+        resolver.delay = 0.8
+    elif trouble == "lying":
+        resolver.mode = lie_outside
+    words = {"greet": "300ms", "slow": "300ms"}
+    with_dns = start(ptr="yes", **words)
+    if trouble == "gone":
+        resolver.stop()
+    without = start(lists="", rules="", **words)
+    for _ in range(3):  # other work of the machine is no proof
+        alone, asking = p99s(without, with_dns)
+        print(f"{trouble}: p99 of the greeting {alone:.0f} ms without, "
+              f"{asking:.0f} ms with the DNS")
+        if asking < alone + 30:
+            break
+    assert asking < alone + 30
+    assert without.metric("tarry_dns_questions_total") == 0
+    assert with_dns.metric("tarry_dns_questions_total") > 0
+
+
+def test_many_at_once_and_never_more_than_50(start, resolver):  # noqa: F811
+    resolver.delay = 0.05
+    tarryd = start(timeout="20s", greet="8s",
+                   lists="[dnsbl zen]\nzone = zen.test\n")
+    count = 1500
+    clients = [tarryd.connect(f"127.2.{i // 250}.{i % 250 + 1}")
+               for i in range(count)]
+    wait_until(lambda: answers(tarryd, "clear") == count, "all answers", 60)
+    assert resolver.most <= 50
+    assert tarryd.metric("tarry_dns_in_flight") == 0
+    assert tarryd.metric("tarry_dns_waiting") == 0
+    for client in clients:
+        client.close()
+
+
+def test_other_lists_after_a_reload(start_sink, resolver,  # noqa: F811
+                                    running, tmp_path):
+    sink = start_sink()
+    # tarryd runs as somebody else, who must be able to read it again.
+    with tempfile.TemporaryDirectory(prefix="tarry-") as place:
+        os.chmod(place, 0o755)
+        path = pathlib.Path(place) / "tarry.ini"
+        path.write_text(config(sink.port, resolver.port))
+        tarryd = Tarryd(tmp_path / "tarryd.log",
+                        ["-c", path, "-l", "127.0.0.1:0",
+                         f"127.0.0.1:{sink.port}"])
+        running.append(tarryd)
+        tarryd.wait_ready()
+        assert " dnsbl=3 " in visit(tarryd, "127.0.0.2")
+        path.write_text(path.read_text().replace("*3", "*7"))
+        tarryd.send_signal(signal.SIGHUP)
+        tarryd.wait_log("the configuration was read again")
+        wait_until(lambda: " dnsbl=7 " in visit(tarryd, "127.0.0.2"),
+                   "the other weight")
