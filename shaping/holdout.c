@@ -24,6 +24,12 @@ hash_of(uint64_t salt, const struct addr *client, uint32_t day)
 }
 
 uint64_t
+holdout_salt(const char *words, size_t len)
+{
+	return XXH3_64bits(words, len);
+}
+
+uint64_t
 holdout_network(uint64_t salt, const struct addr *client)
 {
 	return hash_of(salt, client, UINT32_MAX);
@@ -34,4 +40,15 @@ holdout_arm(uint64_t salt, const struct addr *client, uint32_t day,
 	    uint32_t share)
 {
 	return hash_of(salt, client, day) % HOLDOUT_ALL < share;
+}
+
+void
+holdout_apply(uint64_t salt, const struct addr *client, uint32_t day,
+	      uint32_t share, struct plan *plan)
+{
+	if (share == 0 || plan->is_shadow || !plan_is_slowing(plan) ||
+	    !holdout_arm(salt, client, day, share))
+		return;
+	plan->is_shadow = true;
+	plan->is_held_out = true;
 }

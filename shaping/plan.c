@@ -221,6 +221,14 @@ set_class(struct plan *plan, const struct policy *policy, uint16_t index,
 	set_drip(plan, class);
 }
 
+const char *
+plan_mode_name(const struct plan *p)
+{
+	if (p->is_held_out)
+		return "holdout";
+	return p->is_shadow ? "shadow" : "enforce";
+}
+
 struct plan
 plan_make(const struct policy *policy, const struct evidence *e,
 	  const struct stress *stress, struct plan_trace *trace)

@@ -68,25 +68,6 @@ step_leave_mta(struct step *st)
 	place_leave(st);
 }
 
-uint32_t
-step_held_ms(const struct step *st)
-{
-	const struct session *s = st->s;
-	uint32_t end = st->now < s->hold_end_ms ? st->now : s->hold_end_ms;
-	uint32_t held = s->counts.held_ms;
-
-	if (s->is_holding && end > s->hold_ms)
-		held += end - s->hold_ms;
-	/* Behind the budget nothing of ours holds, step or no step. */
-	return held < s->plan.session_cap_ms ? held : s->plan.session_cap_ms;
-}
-
-bool
-step_is_holding(const struct step *st)
-{
-	return st->s->is_holding && st->now < st->s->hold_end_ms;
-}
-
 /* An event that means nothing in this phase. */
 static enum session_phase
 nothing(struct step *st)
@@ -255,69 +236,6 @@ event_row(const struct event *ev)
 	return row;
 }
 
-static bool
-is_before_greeting(enum session_phase phase)
-{
-	return phase == PHASE_GREET || phase == PHASE_GATE ||
-	       phase == PHASE_DIAL || phase == PHASE_BANNER;
-}
-
-/* True while a delay of ours, not the MTA, keeps the client waiting. */
-static bool
-is_holding(const struct step *st)
-{
-	const struct session *s = st->s;
-
-	if (s->is_spent)
-		return false;
-	if (is_before_greeting(s->phase))
-		return st->now < greet_due_ms(s);
-	if (st->now < upload_hold_end(st))
-		return true;
-	return s->phase == PHASE_RELAY && st->leg != NULL &&
-	       st->leg->answered > 0;
-}
-
-/* When what is held now ends by itself. */
-static uint32_t
-hold_end(const struct step *st)
-{
-	if (is_before_greeting(st->s->phase))
-		return greet_due_ms(st->s);
-	if (st->leg != NULL && st->leg->answered > 0)
-		return UINT32_MAX;
-	return upload_is_slowed(st) ? upload_hold_end(st) : UINT32_MAX;
-}
-
-static void
-account_hold(struct step *st)
-{
-	struct session *s = st->s;
-	bool holding = is_holding(st);
-
-	if (s->is_holding) {
-		s->counts.held_ms = step_held_ms(st);
-		s->hold_ms = st->now;
-	}
-	if (holding && !s->is_holding)
-		s->hold_ms = st->now;
-	s->is_holding = holding;
-	s->hold_end_ms = hold_end(st);
-}
-
-/* When the session's delay budget ends, if what is held stays held. */
-static uint32_t
-budget_end(const struct session *s)
-{
-	uint32_t left = s->plan.session_cap_ms > s->counts.held_ms
-			    ? s->plan.session_cap_ms - s->counts.held_ms
-			    : 0;
-
-	if (!s->is_holding || s->hold_end_ms <= s->hold_ms + left)
-		return UINT32_MAX;
-	return s->hold_ms + left;
-}
-
 static uint32_t
 relay_deadline(const struct step *st)
 {
@@ -326,7 +244,7 @@ relay_deadline(const struct step *st)
 
 	if (st->leg == NULL)
 		return at;
-	at = step_earlier(at, step_earlier(reply_next(st), budget_end(s)));
+	at = step_earlier(at, step_earlier(reply_next(st), hold_budget_end(s)));
 	at = step_earlier(at, upload_next(st));
 	if (st->leg->client.mode == SMTP_MAYBE)
 		at = step_earlier(at, st->leg->client.maybe_ms);
@@ -347,18 +265,19 @@ phase_deadline(const struct step *st)
 	case PHASE_COUNT:
 		return UINT32_MAX;
 	case PHASE_GREET:
-		return step_earlier(step_earlier(s->dial_ms, budget_end(s)),
-				    teaser);
+		return step_earlier(
+		    step_earlier(s->dial_ms, hold_budget_end(s)), teaser);
 	case PHASE_GATE:
-		return step_earlier(step_earlier(s->phase_ms, budget_end(s)),
-				    teaser);
+		return step_earlier(
+		    step_earlier(s->phase_ms, hold_budget_end(s)), teaser);
 	case PHASE_DIAL:
 		return step_earlier(s->phase_ms + st->site->connect_timeout_ms,
 				    teaser);
 	case PHASE_BANNER:
 		return step_earlier(
-		    step_earlier(step_earlier(reply_next(st), budget_end(s)),
-				 teaser),
+		    step_earlier(
+			step_earlier(reply_next(st), hold_budget_end(s)),
+			teaser),
 		    s->phase_ms + greet_patience_ms(s));
 	case PHASE_TLS:
 		return s->phase_ms + SESSION_TLS_MS;
@@ -366,7 +285,7 @@ phase_deadline(const struct step *st)
 		return relay_deadline(st);
 	case PHASE_BLIND:
 		return step_earlier(
-		    step_earlier(upload_next(st), budget_end(s)),
+		    step_earlier(upload_next(st), hold_budget_end(s)),
 		    s->last_byte_ms + SESSION_IDLE_MS);
 	case PHASE_REFUSED:
 		return s->phase_ms + SESSION_REFUSED_MS;
@@ -389,7 +308,7 @@ feeds_client(const struct step *st)
 	const struct session *s = st->s;
 	const struct leg *leg = st->leg;
 
-	if (is_before_greeting(s->phase) || s->phase == PHASE_TLS)
+	if (hold_is_before_greeting(s->phase) || s->phase == PHASE_TLS)
 		return false;
 	if (upload_room(st) == 0)
 		return false;
@@ -423,7 +342,7 @@ reads_client(const struct step *st)
 	/* In the clear nothing that follows STARTTLS is wanted. */
 	if (s->phase == PHASE_TLS)
 		return s->tls == SESSION_TLS_SHAKES;
-	if (is_before_greeting(s->phase))
+	if (hold_is_before_greeting(s->phase))
 		return s->unused < SESSION_EARLY_CAP &&
 		       s->segments_count < SESSION_SEGMENTS_CAP;
 	return s->segments_count < SESSION_SEGMENTS_CAP;
@@ -475,7 +394,7 @@ finish(struct step *st)
 	struct orders *o = st->o;
 	uint32_t at;
 
-	account_hold(st);
+	hold_account(st);
 	if (o->end != REASON_NONE) {
 		place_leave(st);
 		place_give_caps(st);
@@ -516,18 +435,31 @@ note_bytes(struct step *st)
 		st->s->unused = (uint32_t)st->ev->len; /* a buffer is small */
 }
 
+/* By what a session was slowed first, or would have been. */
+static void
+note_slowed(struct session *s)
+{
+	const struct plan *p = &s->plan;
+
+	if (s->slowed_by > 0 || !plan_is_slowing(p) ||
+	    (p->is_shadow && !p->is_held_out))
+		return;
+	s->slowed_by = (uint16_t)(p->rule_id + 1);
+	s->is_held_out = p->is_held_out;
+}
+
 /* The budget ends in the middle of whatever is held: full speed from here. */
 static void
 spend_budget(struct step *st)
 {
 	struct session *s = st->s;
 
-	if (!s->is_holding || s->is_spent || st->now < budget_end(s))
+	if (!s->is_holding || s->is_spent || st->now < hold_budget_end(s))
 		return;
 	/* The gate's answer is to what was asked before. */
 	if (st->ev->kind == EVENT_GRANTED || st->ev->kind == EVENT_DENIED)
 		return;
-	account_hold(st);
+	hold_account(st);
 	s->is_spent = true;
 	if (s->phase == PHASE_GREET)
 		s->dial_ms = step_earlier(s->dial_ms, st->now);
@@ -556,6 +488,8 @@ session_step(const struct site *site, struct session *s, struct leg *leg,
 	if (handler == NULL)
 		s->reason = REASON_NONE; /* a hole is always told */
 	next = handler != NULL ? handler(&st) : step_end(&st, REASON_BUG);
+	if (ev->kind == EVENT_OPEN || ev->kind == EVENT_REPLAN)
+		note_slowed(s);
 	if (tls_is_asked(s))
 		next = tls_begin(&st, next);
 	if (ev->kind == EVENT_BYTES && ev->side == SIDE_CLIENT)

@@ -401,4 +401,13 @@ bool step_is_holding(const struct step *st);
 /* Wall time in which anything was held, up to now. */
 uint32_t step_held_ms(const struct step *st);
 
+/* True while the greeting is still to come. */
+bool hold_is_before_greeting(enum session_phase phase);
+
+/* Counts what was held since the last step, and whether anything is now. */
+void hold_account(struct step *st);
+
+/* When the session's delay budget ends, if what is held stays held. */
+uint32_t hold_budget_end(const struct session *s);
+
 #endif

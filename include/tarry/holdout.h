@@ -10,9 +10,13 @@
 #define TARRY_HOLDOUT_H
 
 #include "tarry/addr.h"
+#include "tarry/plan.h"
 
 /* Shares are of ten thousand. */
 #define HOLDOUT_ALL 10000u
+
+/* A salt made of an operator's secret words. */
+uint64_t holdout_salt(const char *words, size_t len);
 
 /* A hash of the client's network: /24, /48. `salt` is secret, or a sender
  * could choose the networks that are never slowed. */
@@ -22,5 +26,13 @@ uint64_t holdout_network(uint64_t salt, const struct addr *client);
  * of days that does not jump. share = 0: never, HOLDOUT_ALL: always. */
 bool holdout_arm(uint64_t salt, const struct addr *client, uint32_t day,
 		 uint32_t share);
+
+/*
+ * Leaves a plan unshaped if the client is held out: from then on it is one in
+ * shadow, marked as held out. A plan that slows nobody, or is in shadow
+ * anyway, stays as it is.
+ */
+void holdout_apply(uint64_t salt, const struct addr *client, uint32_t day,
+		   uint32_t share, struct plan *plan);
 
 #endif

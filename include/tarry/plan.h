@@ -52,8 +52,22 @@ struct plan {
 	/* The drip is for greeting and hello alone, and in two halves: one in
 	 * its middle, one at its end. */
 	bool is_split : 1;
+	/* The client's network is left unshaped today, for comparison: then
+	 * is_shadow is set too. See holdout.h. */
+	bool is_held_out : 1;
 	uint32_t data_rate; /* of the upload, bytes a second; 0: not slowed */
 	uint32_t session_cap_ms;
 };
+
+/* True if the plan is one that slows, or would: neither pass nor defer. */
+static inline bool
+plan_is_slowing(const struct plan *p)
+{
+	return p->rank > 0 && p->class_id != PLAN_CLASS_DEFER;
+}
+
+/* "enforce"; "shadow": nothing is delayed, the rule or all are being tried;
+ * "holdout": this client is not, for comparison. Static text. */
+const char *plan_mode_name(const struct plan *p);
 
 #endif

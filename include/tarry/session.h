@@ -133,6 +133,7 @@ struct session_counts {
 	bool own_starttls : 1; /* our 220 answered STARTTLS */
 	uint8_t own_added : 2; /* EHLO replies that got the keyword STARTTLS */
 	uint8_t own_removed : 2; /* and that lost it */
+	uint16_t longest_ms;	 /* longest single wait; 65535: or more */
 };
 
 /* Where a session is on its way to TLS that ends here. */
@@ -213,6 +214,10 @@ struct session {
 	bool is_non_smtp : 1;	/* said what is no command where one belongs */
 	bool is_bare_newline : 1; /* ended a line with LF alone */
 	bool has_gaps : 1;
+	/* Of the first plan that slowed it, or would have. */
+	bool is_held_out : 1;
+	uint16_t slowed_by; /* its rule_id + 1; 0: none did */
+	uint16_t wait_ms;   /* of the wait under way, so far */
 };
 
 /* A command on its way: asked, then answered and perhaps held. */

@@ -102,6 +102,8 @@ struct config_journal {
 struct config_learn {
 	uint32_t capacity; /* rows; 0: nothing is remembered */
 	uint32_t half_life_ms;
+	uint32_t holdout_percent;
+	const char *holdout_salt; /* "": one is made at the start */
 };
 
 struct config_verdict {

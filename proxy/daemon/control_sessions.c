@@ -68,9 +68,9 @@ say_row(const struct control *c, const struct worker_view_row *row)
 		      (json_int_t)row->id, "worker", (int)s->worker, "client",
 		      client, "class", escape_json(class, strlen(class)),
 		      "rule", escape_json(rule, strlen(rule)), "mode",
-		      row->is_shadow ? "shadow" : "enforce", "phase",
-		      session_phase_name(row->phase), "held", (int)row->is_held,
-		      "age_ms", (json_int_t)row->age_ms, "held_ms",
+		      row->mode, "phase", session_phase_name(row->phase),
+		      "held", (int)row->is_held, "age_ms",
+		      (json_int_t)row->age_ms, "held_ms",
 		      (json_int_t)row->held_ms, "manners", manners(row),
 		      "dialect", dialect));
 	s->left--;

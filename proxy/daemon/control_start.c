@@ -8,10 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proxy/daemon/privileges.h"
 #include "proxy/relay/shortage.h"
+#include "tarry/holdout.h"
 
 /* Descriptors to ask for where the file names no number of sessions. */
 #define NOFILE_AUTO 65536u
@@ -85,6 +88,26 @@ take_memory(struct control *c)
 			  learn->half_life_ms / 1000, uv_now(&c->loop));
 }
 
+/* Who is held out is nobody's to know; the same words hold out the same. */
+static int
+take_salt(struct control *c)
+{
+	const char *words = c->settings.config->learn.holdout_salt;
+	struct timespec wall;
+
+	(void)clock_gettime(CLOCK_REALTIME, &wall);
+	c->wall_ms = (uint64_t)wall.tv_sec * 1000 +
+		     (uint64_t)wall.tv_nsec / 1000000 - uv_now(&c->loop);
+	if (words[0] != '\0') {
+		c->holdout_salt = holdout_salt(words, strlen(words));
+		return 0;
+	}
+	return getrandom(&c->holdout_salt, sizeof(c->holdout_salt), 0) ==
+		       (ssize_t)sizeof(c->holdout_salt)
+		   ? 0
+		   : -EIO;
+}
+
 static void
 on_syn_map(void *ctx, const char *message)
 {
@@ -142,6 +165,8 @@ start_workers(struct control *c, uint64_t nofile)
 	    .gate = c->gate,
 	    .memory = c->memory,
 	    .dns = c->names_asked.dns,
+	    .holdout_salt = c->holdout_salt,
+	    .wall_ms = c->wall_ms,
 	    .notice = on_notice,
 	    .notice_ctx = c,
 	};
@@ -263,6 +288,8 @@ control_start(struct control *c)
 	}
 	warn_of_reload(c);
 	rc = take_memory(c);
+	if (rc == 0)
+		rc = take_salt(c);
 	if (rc == 0)
 		rc = start_journal(c);
 	if (rc == 0)

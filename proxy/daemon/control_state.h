@@ -81,6 +81,8 @@ struct control {
 	uint32_t slots_reserve; /* of the MTA's */
 	struct gate *gate;
 	struct memory *memory; /* or NULL: none is wanted */
+	uint64_t holdout_salt;
+	uint64_t wall_ms; /* Unix time when the loop's was 0 */
 	struct syn_map *syn_map;
 	struct mta_probe *probe;
 	struct http *http;

@@ -177,8 +177,7 @@ put_plan(struct log_line *l, const struct journal_feed *f, const struct plan *p)
 		log_line_text(l, "shadow_rule",
 			      names_rule(f->names, p->shadow_rule_id),
 			      LOG_PEER_CAP);
-	log_line_text(l, "mode", p->is_shadow ? "shadow" : "enforce",
-		      LOG_PEER_CAP);
+	log_line_text(l, "mode", plan_mode_name(p), LOG_PEER_CAP);
 	log_line_flag(l, "teaser", p->teaser);
 	log_line_flag(l, "split", p->is_split);
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)

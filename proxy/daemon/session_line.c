@@ -53,6 +53,8 @@ say_decision(struct words *w, const struct session_report *r)
 	else
 		say(w, "rule %s %s class %s", r->rule,
 		    plan->is_shadow ? "would give" : "gave", r->class);
+	if (plan->is_held_out)
+		say(w, " (held out: its network is not slowed today)");
 	if (plan->shadow_rule_id != PLAN_NO_RULE)
 		say(w, " (rule %s, in shadow, would have decided before)",
 		    r->shadow_rule);

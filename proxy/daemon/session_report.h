@@ -45,7 +45,7 @@ struct session_report {
 	const char *rule;	  /* names_rule() */
 	const char *shadow_rule;  /* the same, of plan.shadow_rule_id */
 	const char *class;	  /* names_class() */
-	const char *mode;	  /* "enforce" or "shadow" */
+	const char *mode;	  /* plan_mode_name() */
 	enum session_phase phase; /* in which it ended, before CLOSING */
 	uint64_t duration_ms;	  /* accept to end */
 };

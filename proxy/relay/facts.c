@@ -18,10 +18,13 @@
 #include "proxy/relay/recall.h"
 #include "proxy/relay/record.h"
 #include "proxy/relay/worker_state.h"
+#include "tarry/holdout.h"
 #include "tarry/syn_witness.h"
 
 /* <linux/tcp.h> has it, but clashes with libuv's <netinet/tcp.h>. */
 #define OPTION_SAVED_SYN 28
+
+#define DAY_MS 86400000u
 
 /* What the kernel kept of the SYN; 0 if nothing. It tells only once. */
 static size_t
@@ -325,6 +328,21 @@ gather_counts(struct conn *c, struct evidence *e)
 	set_if(e, EVIDENCE_CLIENT_RATE, e->client_rate > 0);
 }
 
+/* By the day on which the session began: midnight changes no arm. */
+static void
+hold_out(const struct conn *c, struct plan *plan)
+{
+	const struct worker *w = worker_of(c);
+	const struct config_learn *learn = &w->options.rules.config->learn;
+	const uint64_t began_ms = c->session.phase == PHASE_NEW
+				      ? uv_now(&w->loop)
+				      : c->session.opened_ms;
+
+	holdout_apply(w->options.holdout_salt, &c->session.client,
+		      (uint32_t)((w->options.wall_ms + began_ms) / DAY_MS),
+		      learn->holdout_percent * (HOLDOUT_ALL / 100), plan);
+}
+
 struct plan
 facts_plan(struct conn *c)
 {
@@ -346,6 +364,7 @@ facts_plan(struct conn *c)
 	lookup_gather(c, &e);
 	plan =
 	    plan_make(&w->options.rules.config->policy, &e, &w->stress, NULL);
+	hold_out(c, &plan);
 	record_plan(c, &e, &plan);
 	lookup_start(c, &e, &plan);
 	return plan;
@@ -365,7 +384,7 @@ facts_report(struct conn *c)
 	    .rule = names_rule(w->options.names, s->plan.rule_id),
 	    .shadow_rule = names_rule(w->options.names, s->plan.shadow_rule_id),
 	    .class = names_class(w->options.names, s->plan.class_id),
-	    .mode = s->plan.is_shadow ? "shadow" : "enforce",
+	    .mode = plan_mode_name(&s->plan),
 	    .phase = (enum session_phase)c->phase,
 	    .duration_ms = worker_now(w) - s->opened_ms,
 	};

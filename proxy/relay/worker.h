@@ -63,6 +63,8 @@ struct worker_options {
 	struct dns *dns;	       /* woken for the feed; or NULL: none */
 	struct name_feed *name_feed;   /* or NULL: none */
 	struct session_feed *sessions; /* told which there are; or NULL */
+	uint64_t holdout_salt;	       /* secret; see holdout.h */
+	uint64_t wall_ms;	       /* Unix time when the loop's was 0 */
 	/* Called on the worker's thread; must not block (uv_async_send). */
 	worker_notice_fn *notice;
 	void *notice_ctx;

@@ -25,9 +25,9 @@ struct worker_view_row {
 	uint16_t class_id;
 	uint16_t rule_id;
 	enum session_phase phase;
-	bool is_held; /* at this moment */
-	bool is_shadow;
-	bool is_early; /* how the client behaves; see session.h */
+	bool is_held;	  /* at this moment */
+	const char *mode; /* plan_mode_name() */
+	bool is_early;	  /* how the client behaves; see session.h */
 	bool is_pipelining;
 	bool is_non_smtp;
 	bool is_bare_newline;

@@ -297,6 +297,34 @@ pass_frees_half_a_reply(void **state)
 	scene_client_got("250-a\r\n");
 }
 
+/* Both arms are told apart by what came first: what a session is treated by
+ * later may be for what it did because it was slowed, or was not. */
+static void
+the_first_that_slows_is_kept(void **state)
+{
+	static const struct plan pass = {CAPS_OF_THE_GOVERNOR, .rule_id = 4};
+	static const struct plan slow = {CAPS_OF_THE_GOVERNOR, .reply_ms = 1000,
+					 .rank = 2, .rule_id = 6};
+	struct plan out = slow;
+
+	(void)state;
+	open_relay(pass);
+	assert_int_equal(scene.s.slowed_by, 0);
+	out.is_shadow = true;
+	replan(out);
+	assert_int_equal(scene.s.slowed_by, 0);
+	out.is_held_out = true;
+	replan(out);
+	assert_int_equal(scene.s.slowed_by, 7);
+	assert_true(scene.s.is_held_out);
+	out = slow;
+	out.rule_id = 8;
+	replan(out);
+	replan(pass);
+	assert_int_equal(scene.s.slowed_by, 7);
+	assert_true(scene.s.is_held_out);
+}
+
 SCENES(cmocka_unit_test(shadow_gives_the_caps_back),
        cmocka_unit_test(another_class_with_equal_caps_claims_its_own),
        cmocka_unit_test(the_same_class_keeps_its_caps),
@@ -313,4 +341,5 @@ SCENES(cmocka_unit_test(shadow_gives_the_caps_back),
        cmocka_unit_test(a_teaser_under_way_keeps_its_line),
        cmocka_unit_test(a_shorter_greet_ends_one_that_is_held),
        cmocka_unit_test(shadow_frees_a_held_reply),
-       cmocka_unit_test(pass_frees_half_a_reply))
+       cmocka_unit_test(pass_frees_half_a_reply),
+       cmocka_unit_test(the_first_that_slows_is_kept))

@@ -116,6 +116,27 @@ a_slow_mta_does_not_spend_the_budget(void **state)
 	scene_client_got("");
 	scene_until(22000);
 	scene_client_got("250 a\r\n");
+	assert_int_equal(scene.s.counts.held_ms, 5000);
+	assert_int_equal(scene.s.counts.longest_ms, 3000);
+}
+
+/* A wait ends with what was waited for; the longest one is kept. */
+static void
+the_longest_wait_is_kept(void **state)
+{
+	(void)state;
+	open_relay((struct plan){
+	    .reply_ms = 2000, .error_ms = 4000, .session_cap_ms = 60000});
+	ask("EHLO a\r\n", "250 a\r\n");
+	scene_until(2000);
+	assert_int_equal(scene.s.counts.longest_ms, 2000);
+	ask("MAIL FROM:<a>\r\n", "550 a\r\n");
+	scene_until(6000);
+	assert_int_equal(scene.s.counts.longest_ms, 4000);
+	ask("HELP\r\n", "250 b\r\n");
+	scene_until(8000);
+	assert_int_equal(scene.s.counts.longest_ms, 4000);
+	assert_int_equal(scene.s.counts.held_ms, 8000);
 }
 
 static void
@@ -160,5 +181,6 @@ SCENES(cmocka_unit_test(unknown_users_are_refused_recipients),
        cmocka_unit_test(the_wait_at_the_gate_is_counted),
        cmocka_unit_test(our_own_words_are_counted),
        cmocka_unit_test(a_slow_mta_does_not_spend_the_budget),
+       cmocka_unit_test(the_longest_wait_is_kept),
        cmocka_unit_test(prdr_counts_the_recipients_of_this_message),
        cmocka_unit_test(eight_commands_need_no_ring))

@@ -103,6 +103,43 @@ nobody_can_count_on_it(void **state)
 	assert_in_range(both_salts, 4700, 5300);
 }
 
+/* Only what slows, and is not in shadow anyway, can be left out. */
+static void
+only_the_slowed_are_left_out(void **state)
+{
+	static const struct {
+		const char *label;
+		struct plan plan;
+		uint32_t share;
+		bool is_out;
+	} rows[] = {
+	    {"slow", {.rank = 2, .greet_ms = 9}, HOLDOUT_ALL, true},
+	    {"none wanted", {.rank = 2, .greet_ms = 9}, 0, false},
+	    {"pass", {.class_id = PLAN_CLASS_PASS}, HOLDOUT_ALL, false},
+	    {"defer",
+	     {.rank = PLAN_RANK_DEFER, .class_id = PLAN_CLASS_DEFER},
+	     HOLDOUT_ALL,
+	     false},
+	    {"shadow", {.rank = 2, .is_shadow = true}, HOLDOUT_ALL, false},
+	};
+	const struct addr who = client("192.0.2.1");
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct plan p = rows[i].plan;
+
+		print_message("%s\n", rows[i].label);
+		holdout_apply(SALT, &who, 1, rows[i].share, &p);
+		assert_int_equal(p.is_held_out, rows[i].is_out);
+		assert_int_equal(p.is_shadow,
+				 rows[i].is_out || rows[i].plan.is_shadow);
+		assert_string_equal(plan_mode_name(&p),
+				    p.is_held_out ? "holdout"
+				    : p.is_shadow ? "shadow"
+						  : "enforce");
+	}
+}
+
 int
 main(void)
 {
@@ -110,6 +147,7 @@ main(void)
 	    cmocka_unit_test(a_network_is_in_one_arm_all_day),
 	    cmocka_unit_test(the_share_is_what_was_asked_for),
 	    cmocka_unit_test(nobody_can_count_on_it),
+	    cmocka_unit_test(only_the_slowed_are_left_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
