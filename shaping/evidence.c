@@ -1,6 +1,8 @@
 /* Facts by their kind; see tarry/evidence.h. */
 #include "tarry/evidence.h"
 
+#include <string.h>
+
 const char *
 evidence_ptr_name(enum evidence_ptr ptr)
 {
@@ -59,6 +61,7 @@ evidence_number(const struct evidence *e, enum evidence_kind kind)
 	case EVIDENCE_SCORE:
 	case EVIDENCE_SOURCES:
 	case EVIDENCE_NETWORK:
+	case EVIDENCE_LISTED:
 	case EVIDENCE_SYN:
 	case EVIDENCE_STACK:
 	case EVIDENCE_FAMILY:
@@ -71,4 +74,44 @@ evidence_number(const struct evidence *e, enum evidence_kind kind)
 		break;
 	}
 	return 0;
+}
+
+/* Returns the digits' number. */
+static size_t
+put_number(char *out, uint8_t number)
+{
+	size_t len = 0;
+
+	if (number >= 100)
+		out[len++] = (char)('0' + number / 100);
+	if (number >= 10)
+		out[len++] = (char)('0' + number / 10 % 10);
+	out[len++] = (char)('0' + number % 10);
+	return len;
+}
+
+size_t
+evidence_lists_text(const struct evidence *e, char out[EVIDENCE_LISTS_TEXT_CAP])
+{
+	const size_t around = sizeof(",:255");
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < EVIDENCE_LISTS_CAP; i++) {
+		size_t name_len;
+
+		if ((e->lists_known >> i & 1) == 0)
+			continue;
+		name_len = strlen(e->list_names[i]);
+		if (len + name_len + around > EVIDENCE_LISTS_TEXT_CAP)
+			break;
+		if (len > 0)
+			out[len++] = ',';
+		memcpy(out + len, e->list_names[i], name_len);
+		len += name_len;
+		out[len++] = ':';
+		len += put_number(out + len, e->list_weights[i]);
+		out[len] = '\0';
+	}
+	return len;
 }

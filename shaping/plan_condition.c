@@ -133,6 +133,8 @@ evidence_tells(const struct evidence *e, enum evidence_kind kind)
 {
 	if (kind == EVIDENCE_SCORE || kind == EVIDENCE_SOURCES)
 		return true;
+	if (kind == EVIDENCE_LISTED)
+		kind = EVIDENCE_NETWORK;
 	if (!evidence_has(e, kind))
 		return false;
 	if (kind == EVIDENCE_LABEL)
@@ -170,7 +172,7 @@ has_value(const struct policy_condition *c, const struct evidence *e,
 {
 	uint32_t number;
 
-	if (c->kind == EVIDENCE_NETWORK)
+	if (c->kind == EVIDENCE_NETWORK || c->kind == EVIDENCE_LISTED)
 		return has_net(c, &e->client);
 	if (c->kind == EVIDENCE_SYN || c->kind == EVIDENCE_STACK ||
 	    c->kind == EVIDENCE_FAMILY)
@@ -189,15 +191,25 @@ has_value(const struct policy_condition *c, const struct evidence *e,
 		return has_wildcard(c, e->ja4) || has_wildcard(c, e->ja4_raw);
 	if (c->kind == EVIDENCE_DIALECT)
 		return has_wildcard(c, e->dialect);
-	number = number_of(e, c->kind, so_far);
+	number = c->list > 0 ? e->list_weights[c->list - 1]
+			     : number_of(e, c->kind, so_far);
 	return number >= c->low && number <= c->high;
+}
+
+/* True if what the condition asks for is there. */
+static bool
+condition_is_told(const struct policy_condition *c, const struct evidence *e)
+{
+	if (c->list > 0)
+		return (e->lists_known >> (c->list - 1) & 1) != 0;
+	return evidence_tells(e, c->kind);
 }
 
 static bool
 condition_holds(const struct policy_condition *c, const struct evidence *e,
 		const struct plan_trace *so_far)
 {
-	if (!evidence_tells(e, c->kind))
+	if (!condition_is_told(c, e))
 		return c->is_unknown && !c->is_not;
 	return has_value(c, e, so_far) != c->is_not;
 }

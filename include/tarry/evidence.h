@@ -40,6 +40,9 @@ struct evidence {
 	bool is_proven;
 	uint32_t dnsbl;
 	uint32_t dnswl;
+	uint16_t lists_known;	     /* of those two one by one: a bit each */
+	const uint8_t *list_weights; /* if any is known; 0: not listed */
+	const char *const *list_names;
 	bool early_talker;
 	bool pipelining;
 	bool non_smtp;
@@ -47,6 +50,9 @@ struct evidence {
 };
 
 _Static_assert(EVIDENCE_COUNT < 64, "each fact has a bit of `present`");
+
+/* Lists in the DNS. */
+#define EVIDENCE_LISTS_CAP 12
 
 /* What the reverse look-up of an address found. */
 enum evidence_ptr {
@@ -59,6 +65,16 @@ enum evidence_ptr {
 
 /* "none", "unconfirmed", "confirmed", static; NULL: unknown. */
 const char *evidence_ptr_name(enum evidence_ptr ptr);
+
+/* Longest text of all lists that is told. */
+#define EVIDENCE_LISTS_TEXT_CAP 256
+
+/*
+ * `zen:3,good:0`: what each list in the DNS that is known says; what does not
+ * fit is left out. Returns the length, 0 if none is known.
+ */
+size_t evidence_lists_text(const struct evidence *e,
+			   char out[EVIDENCE_LISTS_TEXT_CAP]);
 
 /* The fact's bit in `present`. */
 static inline uint64_t

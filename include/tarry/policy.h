@@ -33,6 +33,7 @@ struct policy_class {
  */
 struct policy_condition {
 	enum evidence_kind kind;
+	uint8_t list; /* of DNSBL, DNSWL: one list, its place + 1; 0: all */
 	bool is_not;
 	bool is_unknown; /* `unknown`: holds too where the fact is absent */
 	bool is_sorted;	 /* nets, texts: see policy_index.h */

@@ -119,7 +119,7 @@ struct config_filter {
 	uint64_t bytes[4][4];
 };
 
-#define CONFIG_LISTS_CAP 12
+#define CONFIG_LISTS_CAP EVIDENCE_LISTS_CAP
 #define CONFIG_LIST_WEIGHT_MAX 100
 
 /* [dnsbl NAME] or [dnswl NAME] */
@@ -138,6 +138,7 @@ struct config_dns {
 	uint32_t timeout_ms;
 	bool has_ptr;
 	const struct config_list *lists; /* CONFIG_LISTS_CAP at most */
+	const char *const *names;	 /* theirs */
 	size_t lists_count;
 };
 

@@ -38,6 +38,7 @@ const size_t sections_count = sizeof(sections) / sizeof(*sections);
 #define OFFSET_dns(field) offsetof(struct config, field)
 #define OFFSET_dnsbl(field) offsetof(struct config_list, field)
 #define OFFSET_dnswl(field) offsetof(struct config_list, field)
+#define OFFSET_list(field) 0
 #define OFFSET_control(field) offsetof(struct config, field)
 #define OFFSET_learn(field) offsetof(struct config, field)
 #define OFFSET_verdict(field) offsetof(struct config, field)
@@ -166,15 +167,23 @@ section_nearest(const char *name)
 	return best;
 }
 
+bool
+key_is_many(const struct key *key)
+{
+	size_t len = strlen(key->name);
+
+	return len > 2 && strcmp(key->name + len - 2, ".*") == 0;
+}
+
 /* `x.*` is all of x.y, where y has a letter at least. */
 static bool
-name_matches(const char *pattern, const char *name)
+has_name(const struct key *key, const char *name)
 {
-	size_t len = strlen(pattern);
+	size_t len = strlen(key->name);
 
-	if (len < 2 || strcmp(pattern + len - 2, ".*") != 0)
-		return strcmp(pattern, name) == 0;
-	return strncmp(pattern, name, len - 1) == 0 && name[len - 1] != '\0';
+	if (!key_is_many(key))
+		return strcmp(key->name, name) == 0;
+	return strncmp(key->name, name, len - 1) == 0 && name[len - 1] != '\0';
 }
 
 const struct key *
@@ -182,7 +191,7 @@ key_find(const char *section, const char *name)
 {
 	for (size_t i = 0; i < keys_count; i++) {
 		if (strcmp(keys[i].section, section) == 0 &&
-		    name_matches(keys[i].name, name))
+		    has_name(&keys[i], name))
 			return &keys[i];
 	}
 	return NULL;
@@ -221,5 +230,5 @@ key_is_list(const struct key *key)
 	       key->type == KEY_NETS || key->type == KEY_PATTERNS ||
 	       key->type == KEY_LABELS || key->type == KEY_LISTENERS ||
 	       key->type == KEY_WILDCARDS || key->type == KEY_STANDINGS ||
-	       key->type == KEY_PTRS;
+	       key->type == KEY_PTRS || key->type == KEY_LISTS;
 }

@@ -44,13 +44,15 @@ enum key_type {
 	KEY_WILDCARDS,
 	KEY_STANDINGS, /* words of reputation_name(), a list */
 	KEY_PTRS,
+	KEY_LISTS, /* names of [list NAME], a list */
 	KEY_RANGE,
 	KEY_YESNO
 };
 
 struct key {
 	const char *section;
-	const char *name; /* `x.*` stands for every x.y; only if not built */
+	const char *name; /* `x.*` stands for every x.y; see key_is_many() */
+	const char *part; /* the y; NULL in the table */
 	const char *fallback; /* the value where the file says nothing */
 	const char *words;    /* parted by spaces, `!` in front: not built */
 	const char *help;
@@ -78,6 +80,10 @@ const struct section *section_nearest(const char *name);
 
 /* The row of a key, or NULL. */
 const struct key *key_find(const char *section, const char *name);
+
+/* True if the row stands for many keys, each of which is a row of its own
+ * wherever the file says it: with its name and its part. */
+bool key_is_many(const struct key *key);
 
 /* The built key of the section whose name is nearest, or NULL. */
 const struct key *key_nearest(const char *section, const char *name);

@@ -198,15 +198,37 @@ is_list(const struct tree_section *s)
 	       strcmp(s->kind->name, "dnswl") == 0;
 }
 
+uint8_t
+lists_place(const struct tree *tree, const char *kind, const char *name)
+{
+	uint8_t place = 0;
+
+	for (size_t i = 0; i < tree->sections_count; i++) {
+		const struct tree_section *s = &tree->sections[i];
+
+		if (!is_list(s))
+			continue;
+		if (++place > CONFIG_LISTS_CAP)
+			return 0;
+		if (strcmp(s->kind->name, kind) == 0 &&
+		    strcmp(s->name, name) == 0)
+			return place;
+	}
+	return 0;
+}
+
 void
 lists_build(const struct tree *tree, struct config_dns *dns)
 {
 	struct config_list *all =
 	    arena_take(tree->arena, CONFIG_LISTS_CAP * sizeof(*all));
+	const char **names =
+	    arena_take(tree->arena, CONFIG_LISTS_CAP * sizeof(*names));
 
-	if (all == NULL)
+	if (all == NULL || names == NULL)
 		return;
 	dns->lists = all;
+	dns->names = names;
 	for (size_t i = 0; i < tree->sections_count; i++) {
 		const struct tree_section *s = &tree->sections[i];
 
@@ -219,6 +241,7 @@ lists_build(const struct tree *tree, struct config_dns *dns)
 				  CONFIG_LISTS_CAP);
 			return;
 		}
+		names[dns->lists_count] = s->name;
 		build_list(tree, s, &all[dns->lists_count++]);
 	}
 }

@@ -22,6 +22,11 @@ bool lists_zone(const char *text, struct config_list *list, char *domain,
 /* All of them, in file order. Mistakes are reported. */
 void lists_build(const struct tree *tree, struct config_dns *dns);
 
+/* The place among all lists of the one of that kind and name, from 1; 0: there
+ * is none. */
+uint8_t lists_place(const struct tree *tree, const char *kind,
+		    const char *name);
+
 /* True if an answer with these bytes counts. */
 bool lists_filter_has(const struct config_filter *filter, const uint8_t ip[4]);
 

@@ -303,7 +303,10 @@ grade(const struct policy_condition *c)
 {
 	if (c->is_not)
 		return 0;
+	/* The other one is tested again: candidate_holds(). */
 	if (c->kind == EVIDENCE_NETWORK)
+		return 7;
+	if (c->kind == EVIDENCE_LISTED)
 		return 6;
 	if (c->kind == EVIDENCE_SYN)
 		return 5;
@@ -369,7 +372,8 @@ is_in_drawer(const struct policy_condition *c, enum drawer drawer)
 		return false;
 	switch (drawer) {
 	case DRAWER_NETS:
-		return c->kind == EVIDENCE_NETWORK;
+		return c->kind == EVIDENCE_NETWORK ||
+		       c->kind == EVIDENCE_LISTED;
 	case DRAWER_PATTERNS:
 		return c->patterns != NULL;
 	case DRAWER_LABELS:

@@ -255,6 +255,22 @@ add_entry(struct tree *tree, struct tree_section *s, struct tree_entry entry)
 	all[s->entries_count++] = entry;
 }
 
+/* A row of its own for a name of a row that stands for many. */
+static const struct key *
+own_key(struct reading *r, const struct key *many, const char *name)
+{
+	struct key *own = arena_take(r->tree->arena, sizeof(*own));
+
+	if (own == NULL)
+		return many;
+	*own = *many;
+	own->name = arena_text(r->tree->arena, name, strlen(name));
+	if (own->name == NULL)
+		return many;
+	own->part = own->name + strlen(many->name) - 1;
+	return own;
+}
+
 /* inih's handler. inih's own idea of the section is not looked at. */
 static int
 take_key(void *ctx, const char *section, const char *name, const char *value)
@@ -271,6 +287,8 @@ take_key(void *ctx, const char *section, const char *name, const char *value)
 		return 1;
 	s = &r->tree->sections[r->tree->sections_count - 1];
 	key = key_find(s->kind->name, name);
+	if (key != NULL && key->is_built && key_is_many(key))
+		key = own_key(r, key, name);
 	s->is_bad |= key == NULL || !key->is_built;
 	if (key == NULL)
 		unknown_key(r, s, name);

@@ -245,6 +245,16 @@ put_fact(struct log_line *l, const struct journal_feed *f,
 	}
 }
 
+/* What rules may ask of them one by one. */
+static void
+put_lists(struct log_line *l, const struct evidence *e)
+{
+	char text[EVIDENCE_LISTS_TEXT_CAP];
+
+	if (evidence_lists_text(e, text) > 0)
+		log_line_text(l, "lists", text, sizeof text);
+}
+
 static void
 put_stress(struct log_line *l, const struct stress *stress)
 {
@@ -269,6 +279,7 @@ journal_plan(struct journal_feed *f, const struct journal_about *about,
 		if (evidence_has(e, (enum evidence_kind)kind))
 			put_fact(&l, f, e, (enum evidence_kind)kind);
 	}
+	put_lists(&l, e);
 	log_line_object_end(&l);
 	put_stress(&l, stress);
 	log_line_object(&l, "plan");

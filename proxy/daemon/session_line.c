@@ -290,6 +290,8 @@ put_names(struct log_line *l, const struct session_report *r)
 		log_line_number(l, "dnsbl", r->dnsbl);
 	if (r->has_dnswl)
 		log_line_number(l, "dnswl", r->dnswl);
+	if (r->lists != NULL)
+		log_line_text(l, "lists", r->lists, EVIDENCE_LISTS_TEXT_CAP);
 	if (r->ptr != NULL)
 		log_line_text(l, "ptr", r->ptr, LOG_PEER_CAP);
 }

@@ -31,8 +31,9 @@ struct session_report {
 	bool has_dnswl;
 	uint32_t dnsbl;
 	uint32_t dnswl;
-	const char *ptr; /* NULL: not known */
-	const char *ja4; /* NULL: no TLS, or no whole ClientHello */
+	const char *lists; /* each of them, evidence_lists_text(); or NULL */
+	const char *ptr;   /* NULL: not known */
+	const char *ja4;   /* NULL: no TLS, or no whole ClientHello */
 	const struct client_hello *hello; /* NULL: no TLS */
 	enum label_quality label_quality;
 	bool has_reputation;

@@ -376,6 +376,7 @@ facts_report(struct conn *c)
 	struct worker *w = worker_of(c);
 	const struct session *s = &c->session;
 	char signature[SIGNATURE_TEXT_CAP];
+	char lists[EVIDENCE_LISTS_TEXT_CAP];
 	struct session_report report = {
 	    .session = s,
 	    .id = c->id,
@@ -400,6 +401,7 @@ facts_report(struct conn *c)
 	report.dnsbl = e.dnsbl;
 	report.dnswl = e.dnswl;
 	report.ptr = e.ptr;
+	report.lists = evidence_lists_text(&e, lists) > 0 ? lists : NULL;
 	hello_describe(c, &report);
 	if (evidence_has(&e, EVIDENCE_SYN)) {
 		(void)signature_text(SIGNATURE_SYN, &e.syn, signature,

@@ -81,6 +81,9 @@ lookup_gather(struct conn *c, struct evidence *e)
 		else
 			add(e, EVIDENCE_DNSBL, &e->dnsbl, s->weights[i]);
 	}
+	e->lists_known = s->answered;
+	e->list_weights = s->weights;
+	e->list_names = dns->names;
 	e->ptr = evidence_ptr_name((enum evidence_ptr)s->ptr);
 	if (e->ptr != NULL)
 		e->present |= evidence_bit(EVIDENCE_PTR);

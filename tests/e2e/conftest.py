@@ -260,7 +260,8 @@ def control_path():
 @pytest.fixture
 def start_tarryd(tmp_path, running):
     """start_tarryd(mta_port, section__key=value ..) -> a Tarryd."""
-    def start(mta_port, words=(), text=None, **keys):
+    def start(mta_port, words=(), text=None, listen="127.0.0.1:0",
+              **keys):
         number = len(running)
         keys = {"http__address": "127.0.0.1:0", "syn__sidecar": "",
                 "syn__labels": "", **keys}
@@ -269,8 +270,7 @@ def start_tarryd(tmp_path, running):
         tmp_path.chmod(0o755)
         tarryd = Tarryd(
             tmp_path / f"tarryd{number}.log",
-            ["-c", path, *words, "-l", "127.0.0.1:0",
-             f"127.0.0.1:{mta_port}"])
+            ["-c", path, *words, "-l", listen, f"127.0.0.1:{mta_port}"])
         tarryd.control = keys.get("control__socket")
         running.append(tarryd)
         return tarryd

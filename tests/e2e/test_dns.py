@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import Tarryd, wait_until
+from conftest import Client, Tarryd, wait_until
 from dns_rig import (A, AAAA, PTR, answer, config, rbldnsd,  # noqa: F401
                      resolver, wire)
 
@@ -18,9 +18,9 @@ from dns_rig import (A, AAAA, PTR, answer, config, rbldnsd,  # noqa: F401
 @pytest.fixture
 def start(start_tarryd, start_sink, resolver):  # noqa: F811
     """start(config words) -> a tarryd whose resolver is `resolver`."""
-    def begin(**more):
+    def begin(listen="127.0.0.1:0", **more):
         sink = start_sink()
-        tarryd = start_tarryd(sink.port,
+        tarryd = start_tarryd(sink.port, listen=listen,
                               text=config(sink.port, resolver.port, **more))
         tarryd.wait_ready()
         return tarryd
@@ -29,7 +29,8 @@ def start(start_tarryd, start_sink, resolver):  # noqa: F811
 
 def visit(tarryd, source):
     """One session; its log line."""
-    with tarryd.connect(source) as client:
+    host = "::1" if ":" in source else "127.0.0.1"
+    with Client(tarryd.port, source, host) as client:
         port = client.socket.getsockname()[1]
         assert client.line().startswith(b"220")
         assert client.ask("QUIT").startswith("221")
@@ -74,6 +75,104 @@ def test_asked_once_however_many_want_to_know(start, resolver):  # noqa: F811
     assert resolver.asked["2.0.0.127.zen.test", A] == 1
     assert tarryd.metric("tarry_dns_joined_total") > 0
     assert tarryd.metric("tarry_dns_kept_total") >= 2
+
+
+def test_over_ipv6_too(start, resolver):  # noqa: F811
+    resolver.mode = lambda name, kind, query: (
+        answer(query, [(PTR, wire("six.example.test"))]) if kind == PTR
+        else answer(query, [(AAAA, bytes(15) + b"\1")]) if kind == AAAA
+        else None)
+    tarryd = start(ptr="yes", listen="[::1]:0",
+                   lists="[dnsbl six]\nzone = six.test*4\n")
+    line = visit(tarryd, "::1")
+    assert " dnsbl=4 " in line and " lists=six:4 " in line
+    assert " ptr=confirmed " in line and " class=slow " in line
+    assert resolver.asked["1." + "0." * 31 + "six.test", A] == 1
+    assert resolver.asked["1." + "0." * 31 + "ip6.arpa", PTR] == 1
+    assert resolver.asked["six.example.test", AAAA] == 1
+
+
+def test_one_list_of_several(start):
+    tarryd = start(lists="""
+[dnsbl zen]
+zone = zen.test=127.0.0.[2..11]*3
+[dnswl good]
+zone = good.test*2
+[dnsbl other]
+zone = zen.test=127.0.0.30*5
+""", rules="""
+[rule other]
+dnsbl.other = 1..
+class = slow
+[rule good]
+dnswl.good = 2
+not.dnsbl.zen = 1..
+class = pass
+""")
+    line = visit(tarryd, "127.0.0.3")
+    assert " rule=other " in line and " lists=zen:0,good:0,other:5 " in line
+    line = visit(tarryd, "127.0.0.2")
+    assert " rule=everyone " in line and " lists=zen:3,good:0,other:0 " in line
+    assert " rule=good " in visit(tarryd, "127.0.0.5")
+
+
+def test_who_is_listed_or_proven_costs_no_question(start,  # noqa: F811
+                                                   resolver, tmp_path):
+    path = tmp_path / "friends"
+    path.write_text("".join(f"10.{i // 256}.{i % 256}.0/24\n"
+                            for i in range(5000)) + "127.0.0.64/26 ; us\n")
+    for place in (path, *tuple(path.parents)[:2]):
+        place.chmod(0o755)
+    tarryd = start(rules=f"""
+[list friends]
+network = 192.0.2.1, @{path}
+[list others]
+network = 198.51.100.0/24
+[rule friends]
+listed = others, friends
+class = pass
+[rule known]
+proven = yes
+class = new
+""")
+    for source in ("127.0.0.64", "127.0.0.127"):
+        assert " rule=friends " in visit(tarryd, source)
+    assert resolver.count == 0
+    # Two sessions with three messages prove it; those are asked for.
+    for count in (1, 2):
+        with tarryd.connect("127.0.0.4") as client:
+            client.line()
+            client.ask("EHLO a.test")
+            for _ in range(count):
+                client.ask("MAIL FROM:<a@a.test>")
+                client.ask("RCPT TO:<b@b.test>")
+                assert client.ask("DATA").startswith("354")
+                client.send(b"Subject: a\r\n\r\nb\r\n.\r\n")
+                assert client.line().startswith(b"250")
+            client.ask("QUIT")
+    wait_until(lambda: resolver.count == 2, "both lists asked")
+    resolver.asked.clear()
+    kept = tarryd.metric("tarry_dns_kept_total")
+    for _ in range(5):
+        assert " rule=known " in visit(tarryd, "127.0.0.4")
+    assert resolver.count == 0
+    assert tarryd.metric("tarry_dns_kept_total") == kept
+
+
+def test_the_list_itself_dies_and_comes_back(start, rbldnsd):  # noqa: F811
+    """Not the resolver but the server of the list: stopped, it says
+    nothing; nobody is slowed by it, and later it is of use again."""
+    os.kill(rbldnsd.process.pid, signal.SIGSTOP)
+    try:
+        tarryd = start(timeout="300ms")
+        line = visit(tarryd, "127.0.0.2")
+        assert " class=new " in line and "dnsbl=" not in line
+        wait_until(lambda: answers(tarryd, "timeout") == 2, "no answer")
+    finally:
+        os.kill(rbldnsd.process.pid, signal.SIGCONT)
+    # Another address: a failure is kept for 30 s.
+    assert " dnsbl=0 " in visit(tarryd, "127.0.0.6")
+    assert " dnsbl=0 " in visit(tarryd, "127.0.0.3")
 
 
 def lie_outside(name, kind, query):

@@ -48,6 +48,8 @@ static const char *const ja4_patterns[] = {
     "*,c014,*_*",
     "*",
     "t13i871000_c66346c74e42_24695f2957a7"};
+static const char *const lists[] = {"few", "many", "none"};
+static const char *const zones[] = {"dnsbl", "dnsbl.a", "dnsbl.b", "dnswl.c"};
 static const char *const numbers[] = {"mss",
 				      "distance",
 				      "syn_retransmits",
@@ -118,6 +120,10 @@ put_conditions(FILE *out)
 		put_pattern(out);
 	while (draw(3) == 0)
 		put_list(out, "network", nets, COUNT_OF(nets));
+	while (draw(5) == 0)
+		put_list(out, "listed", lists, COUNT_OF(lists));
+	if (draw(6) == 0)
+		put_number(out, PICK(zones));
 	if (draw(4) == 0)
 		put_list(out, "label", labels, COUNT_OF(labels));
 	if (draw(20) == 0)
@@ -159,7 +165,14 @@ random_file(void)
 		LISTEN "[listen two]\naddress = 127.0.0.1:2501\n"
 		       "[tarry]\nmode = %s\n[class a]\ngreet = 1s\n"
 		       "[class b]\ngreet = 9s\nreply = 3s\n"
-		       "data_rate = 1\n[class c]\nerror = 4s\n",
+		       "data_rate = 1\n[class c]\nerror = 4s\n"
+		       "[list few]\nnetwork = 10.1.2.3, 2001:db8::/32\n"
+		       "[list many]\nnetwork = 10.0.0.0/8, 10.1.2.0/31\n"
+		       "network = 192.0.2.0/24, 9000::/16, ::1\n"
+		       "[list none]\nnetwork = 203.0.113.1\n"
+		       "[dnsbl a]\nzone = a.test\n"
+		       "[dnsbl b]\nzone = b.test*3\n"
+		       "[dnswl c]\nzone = c.test\n",
 		draw(2) ? "shadow" : "enforce");
 	for (uint32_t i = 0; i < count; i++) {
 		fprintf(out, "[rule r%" PRIu32 "]\n", i);
@@ -188,6 +201,7 @@ random_client(void)
 						1000, 65535, 4096};
 	static const char kinds[][7] = {"\x02", "\x02\x01\x03\x01\x01\x04",
 					"\x02\x04\x08\x01\x03", "\x02\x00", ""};
+	static const uint8_t weights[][3] = {{0, 0, 0}, {1, 0, 1}, {0, 3, 2}};
 	static const uint8_t kinds_counts[] = {1, 6, 5, 2, 0};
 	const uint64_t any =
 	    (uint64_t)draw(UINT32_MAX) << 32 | draw(UINT32_MAX);
@@ -230,6 +244,10 @@ random_client(void)
 	e.network_sessions = draw(5);
 	e.stack_sessions = draw(5);
 	e.client_rate = draw(5);
+	e.dnsbl = draw(4);
+	e.dnswl = draw(4);
+	e.lists_known = (uint16_t)draw(8);
+	e.list_weights = weights[draw(COUNT_OF(weights))];
 	return e;
 }
 
