@@ -27,38 +27,70 @@ static_assert(sizeof(struct syn_entry) ==
 		  sizeof(uint64_t) * (SYN_TABLE_WORDS - 1),
 	      "an entry is all words but the sequence");
 static_assert(sizeof(struct syn_table) <= SYN_TABLE_HEAD_BYTES, "head");
-static_assert(offsetof(struct syn_entry, client_ip) % sizeof(uint64_t) == 0,
-	      "the key is whole words");
 static_assert(SYN_RAW_CAP <= UINT8_MAX, "raw_len is one byte");
 
-/* Where the key stands: address, ports, and what shares their last word. */
-#define KEY_WORD (1 + offsetof(struct syn_entry, client_ip) / sizeof(uint64_t))
-#define KEY_WORDS 3
+/*
+ * A tag has 24 bits of the hash and when its entry's newest copy came, in
+ * steps of a millisecond that is 2^20 ns, from 1 on: 0 is no entry.
+ */
+#define TAG_TIME_BITS 40
+#define TAG_TIME_MASK ((UINT64_C(1) << TAG_TIME_BITS) - 1)
+#define TAG_STEP_BITS 20
 
-#define FRESH_NS (3 * SYN_TABLE_SECOND_NS)
+#define FRESH_STEPS ((3 * SYN_TABLE_SECOND_NS) >> TAG_STEP_BITS)
 #define IPV4_HLEN 20
 #define IPV6_HLEN 40
 /* A reader that is overtaken so often gives up; it will look again anyway. */
 #define READ_TRIES 8
 
+static struct syn_table_tags *
+first_tags(struct syn_table *table)
+{
+	/* Aligned: the table lies on a page, the head is one. */
+	return (struct syn_table_tags *)(void *)((char *)table +
+						 SYN_TABLE_HEAD_BYTES);
+}
+
 static struct syn_table_entry *
 first_entry(struct syn_table *table)
 {
-	/* Aligned: the table lies on a page, the head is one. */
-	return (struct syn_table_entry *)(void *)((char *)table +
-						  SYN_TABLE_HEAD_BYTES);
+	return (struct syn_table_entry *)(void *)(first_tags(table) +
+						  table->sets_count);
 }
 
-static size_t
-set_of(const uint8_t ip[16], uint16_t port, uint64_t seed, uint32_t sets_count)
+static uint64_t
+hash_of(const uint8_t ip[16], uint16_t port, uint64_t seed)
 {
 	uint8_t key[18];
-	uint64_t hash;
 
 	memcpy(key, ip, 16);
 	memcpy(key + 16, &port, sizeof(port));
-	hash = XXH3_64bits_withSeed(key, sizeof(key), seed);
-	return (size_t)((hash >> 32) * sets_count >> 32) * SYN_TABLE_WAYS;
+	return XXH3_64bits_withSeed(key, sizeof(key), seed);
+}
+
+static size_t
+set_of(uint64_t hash, uint32_t sets_count)
+{
+	return (size_t)((hash >> 32) * sets_count >> 32);
+}
+
+static uint64_t
+step_of(uint64_t ns)
+{
+	return ((ns >> TAG_STEP_BITS) + 1) & TAG_TIME_MASK;
+}
+
+static uint64_t
+tag_of(uint64_t hash, uint64_t newest_ns)
+{
+	return hash << TAG_TIME_BITS | step_of(newest_ns);
+}
+
+/* True if the tag may be of an entry with this hash. */
+static bool
+fits(uint64_t tag, uint64_t hash)
+{
+	return tag != 0 && (tag ^ hash << TAG_TIME_BITS) <= TAG_TIME_MASK;
 }
 
 /* The bytes of the destination in a stored IP header. */
@@ -129,21 +161,6 @@ write_entry(struct syn_table_entry *at, const struct syn_entry *e)
 			      memory_order_release);
 }
 
-/* True if the entry may belong to this client: a look at three words. */
-static bool
-has_key(const struct syn_table_entry *at, const uint8_t ip[16], uint16_t port)
-{
-	uint64_t words[KEY_WORDS];
-	struct syn_entry e;
-
-	for (size_t i = 0; i < KEY_WORDS; i++)
-		words[i] = atomic_load_explicit(&at->words[KEY_WORD + i],
-						memory_order_relaxed);
-	memcpy(e.client_ip, words, sizeof(e.client_ip));
-	memcpy(&e.client_port, words + 2, sizeof(e.client_port));
-	return e.client_port == port && memcmp(e.client_ip, ip, 16) == 0;
-}
-
 uint32_t
 syn_table_sets(uint32_t entries_count)
 {
@@ -156,8 +173,10 @@ syn_table_sets(uint32_t entries_count)
 size_t
 syn_table_bytes(uint32_t sets_count)
 {
-	return SYN_TABLE_HEAD_BYTES + (size_t)sets_count * SYN_TABLE_WAYS *
-					  sizeof(struct syn_table_entry);
+	return SYN_TABLE_HEAD_BYTES +
+	       (size_t)sets_count *
+		   (sizeof(struct syn_table_tags) +
+		    SYN_TABLE_WAYS * sizeof(struct syn_table_entry));
 }
 
 void
@@ -179,10 +198,25 @@ count(struct syn_table *table, enum syn_table_counter which)
 	syn_table_count(table, which, 1);
 }
 
+/* Where an entry is, or is to be: its two halves. */
+struct spot {
+	_Atomic uint64_t *tag;
+	struct syn_table_entry *entry;
+};
+
+/* The entry first: whoever finds the tag finds what it is of. */
+static void
+write_spot(const struct spot *at, const struct syn_entry *e, uint64_t hash)
+{
+	write_entry(at->entry, e);
+	atomic_store_explicit(at->tag, tag_of(hash, e->newest_ns),
+			      memory_order_release);
+}
+
 /* A copy of a SYN that is there: the first header stays. */
 static enum syn_put
-put_again(struct syn_table *table, struct syn_table_entry *at,
-	  struct syn_entry *e, uint64_t captured_ns)
+put_again(struct syn_table *table, const struct spot *at, struct syn_entry *e,
+	  uint64_t captured_ns, uint64_t hash)
 {
 	uint64_t gap_ms;
 
@@ -196,7 +230,7 @@ put_again(struct syn_table *table, struct syn_table_entry *at,
 	if (e->retransmits < UINT8_MAX)
 		e->retransmits++;
 	e->newest_ns = captured_ns;
-	write_entry(at, e);
+	write_spot(at, e, hash);
 	count(table, SYN_TABLE_RETRANSMITTED);
 	return SYN_PUT_RETRANSMITTED;
 }
@@ -221,55 +255,66 @@ make_entry(struct syn_entry *e, const struct syn *syn, const uint8_t *raw,
  * The place for a SYN in its set: the entry of the same connection, which is
  * copied to *e; else an empty or the oldest one, and e->captured_ns is 0.
  */
-static struct syn_table_entry *
-find_place(struct syn_table_entry *set, const struct syn *syn,
-	   struct syn_entry *e, uint64_t *victim_ns)
+static struct spot
+find_place(struct syn_table *table, const struct syn *syn, uint64_t hash,
+	   struct syn_entry *e)
 {
-	struct syn_table_entry *oldest = NULL;
+	const size_t set = set_of(hash, table->sets_count);
+	struct syn_table_tags *tags = first_tags(table) + set;
+	struct syn_table_entry *entries =
+	    first_entry(table) + set * SYN_TABLE_WAYS;
+	uint64_t oldest = UINT64_MAX;
+	size_t at = 0;
 
 	for (size_t i = 0; i < SYN_TABLE_WAYS; i++) {
-		uint64_t newest_ns = 0;
+		const uint64_t tag =
+		    atomic_load_explicit(&tags->tags[i], memory_order_relaxed);
 
-		if (read_entry(&set[i], e)) {
-			newest_ns = e->newest_ns;
-			if (e->client_port == syn->src.port &&
-			    memcmp(e->client_ip, syn->src.ip, 16) == 0 &&
-			    goes_to(e, &syn->dst))
-				return &set[i];
-		}
-		if (oldest == NULL || newest_ns < *victim_ns) {
-			oldest = &set[i];
-			*victim_ns = newest_ns;
+		if (fits(tag, hash) && read_entry(&entries[i], e) &&
+		    e->client_port == syn->src.port &&
+		    memcmp(e->client_ip, syn->src.ip, 16) == 0 &&
+		    goes_to(e, &syn->dst))
+			return (struct spot){&tags->tags[i], &entries[i]};
+		if ((tag & TAG_TIME_MASK) < oldest) {
+			oldest = tag & TAG_TIME_MASK;
+			at = i;
 		}
 	}
 	e->captured_ns = 0;
-	return oldest;
+	return (struct spot){&tags->tags[at], &entries[at]};
+}
+
+/* True if an entry is about to go that somebody may still ask for. */
+static bool
+is_crowded(const struct spot *at, uint64_t captured_ns)
+{
+	const uint64_t tag =
+	    atomic_load_explicit(at->tag, memory_order_relaxed);
+
+	return tag != 0 &&
+	       step_of(captured_ns) < (tag & TAG_TIME_MASK) + FRESH_STEPS;
 }
 
 enum syn_put
 syn_table_put(struct syn_table *table, const struct syn *syn,
 	      const uint8_t *raw, size_t raw_len, uint64_t captured_ns)
 {
-	struct syn_table_entry *at;
+	const uint64_t hash = hash_of(syn->src.ip, syn->src.port, table->seed);
 	struct syn_entry e = {0};
-	uint64_t victim_ns = 0;
+	struct spot at;
 
 	if (raw_len == 0 || raw_len > SYN_RAW_CAP) {
 		count(table, SYN_TABLE_MALFORMED);
 		return SYN_PUT_TOO_LONG;
 	}
-	at = find_place(first_entry(table) + set_of(syn->src.ip, syn->src.port,
-						    table->seed,
-						    table->sets_count),
-			syn, &e, &victim_ns);
+	at = find_place(table, syn, hash, &e);
 	if (e.captured_ns != 0 && e.isn == syn->isn &&
 	    captured_ns < e.captured_ns + SYN_TABLE_RETRANSMIT_NS)
-		return put_again(table, at, &e, captured_ns);
-	if (e.captured_ns == 0 && victim_ns != 0 &&
-	    captured_ns < victim_ns + FRESH_NS)
+		return put_again(table, &at, &e, captured_ns, hash);
+	if (e.captured_ns == 0 && is_crowded(&at, captured_ns))
 		count(table, SYN_TABLE_CROWDED);
 	make_entry(&e, syn, raw, raw_len, captured_ns);
-	write_entry(at, &e);
+	write_spot(&at, &e, hash);
 	count(table, SYN_TABLE_INSERTED);
 	return SYN_PUT_INSERTED;
 }
@@ -346,8 +391,9 @@ syn_reader_open(struct syn_reader *reader, const void *memory, size_t bytes)
 	if (fault != NULL)
 		return fault;
 	reader->table = memory;
-	reader->entries =
+	reader->tags =
 	    (const void *)((const char *)memory + SYN_TABLE_HEAD_BYTES);
+	reader->entries = (const void *)(reader->tags + head.sets_count);
 	reader->seed = head.seed;
 	reader->sets_count = head.sets_count;
 	return NULL;
@@ -369,18 +415,23 @@ bool
 syn_reader_find(const struct syn_reader *reader, const struct addr *client,
 		const struct addr *local, struct syn_entry *out)
 {
-	const struct syn_table_entry *set;
+	uint64_t hash;
+	size_t set;
 	struct syn_entry e;
 	bool is_found = false;
 
 	if (reader->table == NULL)
 		return false;
-	set = reader->entries + set_of(client->ip, client->port, reader->seed,
-				       reader->sets_count);
+	hash = hash_of(client->ip, client->port, reader->seed);
+	set = set_of(hash, reader->sets_count);
 	for (size_t i = 0; i < SYN_TABLE_WAYS; i++) {
-		if (!has_key(&set[i], client->ip, client->port) ||
-		    !read_entry(&set[i], &e) || !is_sound(&e) ||
-		    e.client_port != client->port ||
+		const uint64_t tag = atomic_load_explicit(
+		    &reader->tags[set].tags[i], memory_order_acquire);
+
+		if (!fits(tag, hash) ||
+		    !read_entry(&reader->entries[set * SYN_TABLE_WAYS + i],
+				&e) ||
+		    !is_sound(&e) || e.client_port != client->port ||
 		    memcmp(e.client_ip, client->ip, 16) != 0)
 			continue;
 		if (local != NULL && !goes_to(&e, local))

@@ -18,7 +18,7 @@
 #include "tarry/syn.h"
 
 #define SYN_TABLE_MAGIC "TARRYSYN"
-#define SYN_TABLE_VERSION 1
+#define SYN_TABLE_VERSION 2
 #define SYN_TABLE_WAYS 8
 #define SYN_TABLE_ENTRIES_DEFAULT 65536
 #define SYN_TABLE_ENTRIES_MAX 16777216
@@ -42,6 +42,12 @@ struct syn_table_entry {
 	_Atomic uint64_t words[SYN_TABLE_WORDS];
 };
 
+/* Of a set, a tag an entry: the fields are the table's. One line of the cache,
+ * and all that most looks read. */
+struct syn_table_tags {
+	_Atomic uint64_t tags[SYN_TABLE_WAYS];
+};
+
 /* What the writer counts. Each is right by itself, all only grow. */
 enum syn_table_counter {
 	SYN_TABLE_RECEIVED,	 /* packets that reached the writer */
@@ -55,7 +61,8 @@ enum syn_table_counter {
 	SYN_TABLE_COUNTERS
 };
 
-/* The head of the mapping; the entries stand SYN_TABLE_HEAD_BYTES in. */
+/* The head of the mapping. SYN_TABLE_HEAD_BYTES in stand the tags of all sets,
+ * then the entries of all sets. */
 struct syn_table {
 	char magic[8];
 	uint32_t version;
@@ -138,10 +145,11 @@ bool syn_table_is_stopped(const struct syn_table *table, uint64_t now_ns);
 
 /*
  * A reader's own copy of where everything is, so that nothing a writer does
- * later moves a reader out of the mapping. A value of 32 bytes.
+ * later moves a reader out of the mapping. A value of 40 bytes.
  */
 struct syn_reader {
 	const struct syn_table *table; /* NULL: no table */
+	const struct syn_table_tags *tags;
 	const struct syn_table_entry *entries;
 	uint64_t seed;
 	uint32_t sets_count;
@@ -162,7 +170,8 @@ const char *syn_reader_open(struct syn_reader *reader, const void *memory,
  * reached by redirection), then the newest of the client's entries counts.
  * Returns false if there is none, or if it was being written at each of a few
  * looks. Bytes that are not what they should be are no entry. No system call,
- * no lock, reads one set (1.5 KiB at most).
+ * no lock; reads the tags of a set and the
+ * entries that they name (1.6 KiB at most).
  */
 bool syn_reader_find(const struct syn_reader *reader, const struct addr *client,
 		     const struct addr *local, struct syn_entry *out);

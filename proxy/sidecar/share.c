@@ -42,8 +42,9 @@ map_table(struct share *share, uint32_t sets_count)
 			    share->bytes, strerror(error));
 		return -error;
 	}
-	memory = mmap(NULL, share->bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-		      share->memfd, 0);
+	/* All of it now: a flood is no time to ask for memory. */
+	memory = mmap(NULL, share->bytes, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_POPULATE, share->memfd, 0);
 	if (memory == MAP_FAILED)
 		return said("cannot map the table", errno);
 	share->table = memory;

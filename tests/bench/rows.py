@@ -37,9 +37,9 @@ class Size:
 
     def __init__(self, quick):
         self.starts = 2 if quick else 4
-        self.start_rounds = 2 if quick else 4
+        self.start_rounds = 2 if quick else 8
         self.rounds = 3 if quick else 6
-        self.sessions = 2000 if quick else 10000
+        self.sessions = 2000 if quick else 4000
         self.messages = 16 if quick else 40
         self.traced = 500 if quick else 2000
         self.greeted = 4000 if quick else 10000

@@ -33,16 +33,17 @@ static const struct {
 	long bytes_more;
 } head_rows[] = {
     {"magic", 0, 1, 0},
-    {"version", offsetof(struct syn_table, version), 2, 0},
+    {"version", offsetof(struct syn_table, version), SYN_TABLE_VERSION - 1, 0},
     {"entry size", offsetof(struct syn_table, entry_bytes), 128, 0},
     {"no sets", offsetof(struct syn_table, sets_count), 0, 0},
     {"no sets, and a size to fit", offsetof(struct syn_table, sets_count), 0,
-     -4 * 8 * 192},
+     -4 * (64 + 8 * 192)},
     {"more sets", offsetof(struct syn_table, sets_count), 5, 0},
     {"fewer sets", offsetof(struct syn_table, sets_count), 3, 0},
     {"sets wrap", offsetof(struct syn_table, sets_count), 0xffffffff, 0},
-    {"a byte short", offsetof(struct syn_table, version), 1, -1},
-    {"a byte long", offsetof(struct syn_table, version), 1, 1},
+    {"a byte short", offsetof(struct syn_table, version), SYN_TABLE_VERSION,
+     -1},
+    {"a byte long", offsetof(struct syn_table, version), SYN_TABLE_VERSION, 1},
 };
 
 static void

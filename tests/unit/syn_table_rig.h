@@ -53,8 +53,10 @@ rig_close(struct rig *rig)
 static inline struct syn_table_entry *
 rig_entry(struct rig *rig, size_t index)
 {
-	return (struct syn_table_entry *)(void *)((char *)rig->table +
-						  SYN_TABLE_HEAD_BYTES) +
+	const size_t at = (size_t)((const char *)rig->reader.entries -
+				   (const char *)rig->table);
+
+	return (struct syn_table_entry *)(void *)((char *)rig->table + at) +
 	       index;
 }
 
