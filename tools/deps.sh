@@ -8,7 +8,8 @@ set -eu
 
 build='make gcc libc6-dev pkg-config xxd libuv1-dev libinih-dev
 	libmicrohttpd-dev libjansson-dev libxxhash-dev libcap-ng-dev
-	libpcap-dev libsqlite3-dev libssl-dev libc-ares-dev'
+	libpcap-dev libsqlite3-dev libssl-dev libc-ares-dev
+	libpsl-dev'
 run='swaks'
 test='clang clang-format cppcheck curl faketime iproute2 libclang-rt-14-dev
 	libcmocka-dev libglib2.0-0 liblwip-dev libnet-ssleay-perl mandoc nftables

@@ -294,6 +294,8 @@ put_names(struct log_line *l, const struct session_report *r)
 		log_line_text(l, "lists", r->lists, EVIDENCE_LISTS_TEXT_CAP);
 	if (r->ptr != NULL)
 		log_line_text(l, "ptr", r->ptr, LOG_PEER_CAP);
+	if (r->pool != NULL)
+		log_line_text(l, "pool", r->pool, LOG_PEER_CAP);
 }
 
 /* How the client's first TLS message went wrong; NULL if it did not. */

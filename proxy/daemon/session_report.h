@@ -33,6 +33,7 @@ struct session_report {
 	uint32_t dnswl;
 	const char *lists; /* each of them, evidence_lists_text(); or NULL */
 	const char *ptr;   /* NULL: not known */
+	const char *pool;  /* NULL: not known, or none */
 	const char *ja4;   /* NULL: no TLS, or no whole ClientHello */
 	const struct client_hello *hello; /* NULL: no TLS */
 	enum label_quality label_quality;

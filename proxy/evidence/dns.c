@@ -34,10 +34,11 @@ struct entry {
 	struct addr client;
 	uint8_t topic;
 	uint8_t state;
-	uint8_t kind;	   /* enum dns_kind, if DONE */
-	uint32_t waiters;  /* first of them */
-	uint32_t next;	   /* in its topic's queue */
-	uint64_t until_ms; /* WAITING: when it is too late; DONE: kept */
+	uint8_t kind;		  /* enum dns_kind, if DONE */
+	uint32_t waiters;	  /* first of them */
+	uint32_t next;		  /* in its topic's queue */
+	uint64_t until_ms;	  /* WAITING: when it is too late; DONE: kept */
+	char pool[POOL_TEXT_CAP]; /* if DONE; "": none */
 };
 
 struct waiter {
@@ -67,6 +68,7 @@ struct dns {
 	uint64_t seed;
 	struct entry *entries; /* SETS * WAYS, or NULL */
 	struct waiter *waiters;
+	struct pools *pools;
 	uint32_t free_waiter;
 	uint32_t next_topic; /* whose turn it is */
 	bool is_launching;
@@ -154,6 +156,7 @@ answer(struct dns *d, const struct entry *e, uint32_t worker,
 
 	if (e->topic == TOPIC_PTR)
 		a.list = NAME_PTR;
+	memcpy(a.pool, e->pool, sizeof(a.pool));
 	if (value_of(d, e, &a.value) &&
 	    name_feed_answer(&d->options.feeds[worker], &a))
 		d->options.wake(d->options.ctx, worker);
@@ -290,17 +293,20 @@ launch(struct dns *d)
 }
 
 static void
-on_done(void *ctx, uint32_t tag, enum dns_kind kind, uint32_t ttl_s)
+on_done(void *ctx, uint32_t tag, const struct dns_result *result)
 {
 	struct dns *d = ctx;
 	struct entry *e = &d->entries[tag];
 
 	d->topics[e->topic].flying--;
-	d->counts.kinds[kind]++;
-	note_health(d, e->topic, kind);
+	d->counts.kinds[result->kind]++;
+	note_health(d, e->topic, result->kind);
 	e->state = DONE;
-	e->kind = (uint8_t)kind; /* a small enum */
-	e->until_ms = uv_now(d->loop) + 1000 * (uint64_t)kept_s(kind, ttl_s);
+	e->kind = (uint8_t)result->kind; /* a small enum */
+	e->until_ms = uv_now(d->loop) +
+		      1000 * (uint64_t)kept_s(result->kind, result->ttl_s);
+	if (result->name != NULL)
+		(void)pools_find(d->pools, &e->client, result->name, e->pool);
 	let_waiters_go(d, e, true);
 	launch(d);
 }
@@ -457,6 +463,8 @@ take_memory(struct dns *d)
 		d->entries = calloc(SETS * WAYS, sizeof(*d->entries));
 	if (d->waiters == NULL)
 		d->waiters = calloc(WAITERS, sizeof(*d->waiters));
+	if (d->pools == NULL)
+		d->pools = pools_open();
 	return d->entries != NULL && d->waiters != NULL ? 0 : -ENOMEM;
 }
 
@@ -510,6 +518,7 @@ on_closed(uv_handle_t *handle)
 		return;
 	free(d->entries);
 	free(d->waiters);
+	pools_close(d->pools);
 	free(d);
 }
 

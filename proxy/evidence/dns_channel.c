@@ -113,10 +113,15 @@ static void
 finish(struct flight *f, enum dns_kind kind, uint32_t ttl_s)
 {
 	struct dns_channel *ch = f->channel;
+	struct dns_result result = {.kind = kind, .ttl_s = ttl_s};
+	char name[DNS_NAME_CAP];
 
+	/* The next question may be in its place before the call is over. */
+	if (kind == DNS_CONFIRMED)
+		result.name = strcpy(name, f->names[f->names_at]);
 	f->is_used = false;
 	ch->flying--;
-	ch->options.done(ch->options.ctx, f->tag, kind, ttl_s);
+	ch->options.done(ch->options.ctx, f->tag, &result);
 }
 
 /* What a question without an answer was. c-ares says "connection refused" too

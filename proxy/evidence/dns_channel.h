@@ -18,9 +18,16 @@
 
 struct dns_channel;
 
+/* What came of a question. */
+struct dns_result {
+	enum dns_kind kind;
+	uint32_t ttl_s;
+	const char *name; /* the one that is DNS_CONFIRMED, for the call */
+};
+
 /* May be called from within dns_channel_ask(). */
-typedef void dns_done_fn(void *ctx, uint32_t tag, enum dns_kind kind,
-			 uint32_t ttl_s);
+typedef void dns_done_fn(void *ctx, uint32_t tag,
+			 const struct dns_result *result);
 
 struct dns_channel_options {
 	const struct config_dns *dns; /* borrowed until the close */

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proxy/evidence/pool.h"
 #include "tarry/addr.h"
 
 /* A power of two. */
@@ -34,6 +35,7 @@ struct name_answer {
 	struct name_asker who;
 	uint8_t list;  /* its place in the settings, or NAME_PTR */
 	uint8_t value; /* a weight, 0: not listed; or enum evidence_ptr */
+	char pool[POOL_TEXT_CAP]; /* with a name that is confirmed; or "" */
 };
 
 struct name_ring {

@@ -401,6 +401,7 @@ facts_report(struct conn *c)
 	report.dnsbl = e.dnsbl;
 	report.dnswl = e.dnswl;
 	report.ptr = e.ptr;
+	report.pool = lookup_pool(c);
 	report.lists = evidence_lists_text(&e, lists) > 0 ? lists : NULL;
 	hello_describe(c, &report);
 	if (evidence_has(&e, EVIDENCE_SYN)) {

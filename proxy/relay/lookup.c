@@ -1,10 +1,12 @@
 #include "proxy/relay/lookup.h"
 
+#include <string.h>
+
 #include "proxy/evidence/dns.h"
 #include "proxy/relay/worker_state.h"
 
 static struct lookup_seat *
-seat_of(struct conn *c)
+seat_of(const struct conn *c)
 {
 	struct worker *w = worker_of(c);
 	uint32_t index = slab_index(&w->conns, c);
@@ -27,7 +29,7 @@ is_on(const struct worker *w)
 
 /* True if the seat is about this session and these lists. */
 static bool
-is_asked(struct conn *c)
+is_asked(const struct conn *c)
 {
 	const struct lookup_seat *s = seat_of(c);
 
@@ -89,6 +91,16 @@ lookup_gather(struct conn *c, struct evidence *e)
 		e->present |= evidence_bit(EVIDENCE_PTR);
 }
 
+const char *
+lookup_pool(const struct conn *c)
+{
+	const struct lookup_seat *s = seat_of(c);
+
+	if (!is_on(worker_of(c)) || !is_asked(c) || s->pool[0] == '\0')
+		return NULL;
+	return s->pool;
+}
+
 /* The session that asked; NULL if it is over, or asked under other rules. */
 static struct conn *
 asker(struct worker *w, const struct name_asker *who)
@@ -118,6 +130,7 @@ lookup_take(struct worker *w)
 			continue;
 		if (a.list == NAME_PTR) {
 			seat_of(c)->ptr = a.value;
+			memcpy(seat_of(c)->pool, a.pool, sizeof(a.pool));
 		} else {
 			seat_of(c)->answered |= (uint16_t)(1u << a.list);
 			seat_of(c)->weights[a.list] = a.value;

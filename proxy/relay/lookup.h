@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "proxy/config/config.h"
+#include "proxy/evidence/pool.h"
 #include "tarry/evidence.h"
 #include "tarry/plan.h"
 
@@ -23,6 +24,7 @@ struct lookup_seat {
 	uint16_t answered;   /* lists, a bit each */
 	uint8_t ptr;	     /* enum evidence_ptr */
 	uint8_t weights[CONFIG_LISTS_CAP];
+	char pool[POOL_TEXT_CAP]; /* "": not known */
 };
 
 /* Asks, if there is anybody to be asked, it was not done yet, and the client
@@ -32,6 +34,10 @@ void lookup_start(struct conn *c, const struct evidence *e,
 
 /* Adds what is known by now. */
 void lookup_gather(struct conn *c, struct evidence *e);
+
+/* The pool that the client is one of, as long as its session; NULL: not
+ * known, or none. */
+const char *lookup_pool(const struct conn *c);
 
 /* The worker was woken: takes the answers, and plans those sessions again. */
 void lookup_take(struct worker *w);

@@ -2,6 +2,7 @@
 
 #include "proxy/daemon/session_report.h"
 #include "proxy/memory/memory.h"
+#include "proxy/relay/lookup.h"
 #include "proxy/relay/worker_state.h"
 
 /* Of the dialect, what is known once a recipient was named: what comes later
@@ -40,6 +41,7 @@ names_of(const struct conn *c, const struct evidence *e, const char *ja4,
 	    .syn = evidence_has(e, EVIDENCE_SYN) ? &e->syn : NULL,
 	    .dialect = envelope_of(&c->session, dialect),
 	    .ja4 = ja4,
+	    .pool = lookup_pool(c),
 	};
 }
 

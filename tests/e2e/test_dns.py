@@ -38,6 +38,23 @@ def visit(tarryd, source):
         rf" event=session .*client={source} port={port} .*").group(0)
 
 
+def deliver(tarryd, source, count):
+    """A session with so many messages; its log line."""
+    with tarryd.connect(source) as client:
+        port = client.socket.getsockname()[1]
+        client.line()
+        client.ask("EHLO a.test")
+        for _ in range(count):
+            client.ask("MAIL FROM:<a@a.test>")
+            client.ask("RCPT TO:<b@b.test>")
+            assert client.ask("DATA").startswith("354")
+            client.send(b"Subject: a\r\n\r\nb\r\n.\r\n")
+            assert client.line().startswith(b"250")
+        client.ask("QUIT")
+    return tarryd.wait_log(
+        rf" event=session .*client={source} port={port} .*").group(0)
+
+
 def answers(tarryd, kind):
     return tarryd.metric(f'tarry_dns_answers_total{{kind="{kind}"}}')
 
@@ -140,16 +157,7 @@ class = new
     assert resolver.count == 0
     # Two sessions with three messages prove it; those are asked for.
     for count in (1, 2):
-        with tarryd.connect("127.0.0.4") as client:
-            client.line()
-            client.ask("EHLO a.test")
-            for _ in range(count):
-                client.ask("MAIL FROM:<a@a.test>")
-                client.ask("RCPT TO:<b@b.test>")
-                assert client.ask("DATA").startswith("354")
-                client.send(b"Subject: a\r\n\r\nb\r\n.\r\n")
-                assert client.line().startswith(b"250")
-            client.ask("QUIT")
+        deliver(tarryd, "127.0.0.4", count)
     wait_until(lambda: resolver.count == 2, "both lists asked")
     resolver.asked.clear()
     kept = tarryd.metric("tarry_dns_kept_total")
@@ -274,6 +282,48 @@ class = slow
         assert f" ptr={ptr} " in line and f" rule={rule} " in line
     assert resolver.asked["good.example.test", A] == 1
     assert not any(kind == AAAA for _, kind in resolver.asked)
+
+
+def test_a_pool_proves_its_next_address(start, resolver):  # noqa: F811
+    """What some of a provider's hosts deliver speaks for its next one, but
+    neither for who only says to be one, nor for who lives next door."""
+    addresses = {"127.3.0.1": "out1.mail.big.test",
+                 "127.4.0.1": "out2.mail.big.test",
+                 "127.5.0.1": "out3.mail.big.test",
+                 "127.6.0.1": "out4.mail.big.test",  # does not lead back
+                 "127.7.0.1": "127-7-0-1.dsl.big.test",
+                 "127.8.0.1": "out.other.test"}
+
+    def tell(name, kind, query):
+        for source, host in addresses.items():
+            octets = source.split(".")
+            if kind == PTR and name == ".".join(
+                    octets[::-1]) + ".in-addr.arpa":
+                return answer(query, [(PTR, wire(host))])
+            if kind == A and name == host and source != "127.6.0.1":
+                return answer(query, [(A, bytes(map(int, octets)))])
+        return answer(query, [], code=3)
+
+    resolver.mode = tell
+    tarryd = start(lists="", ptr="yes", rules="""
+[rule known]
+proven = yes
+class = slow
+""")
+    line = deliver(tarryd, "127.3.0.1", 2)
+    assert " ptr=confirmed pool=big.test " in line
+    assert " rule=known " not in deliver(tarryd, "127.4.0.1", 1)
+    line = visit(tarryd, "127.5.0.1")
+    assert " rule=known " in line and " reputation_level=pool" in line
+    line = visit(tarryd, "127.6.0.1")
+    assert " ptr=unconfirmed " in line and " pool=" not in line
+    assert " rule=everyone " in line
+    line = visit(tarryd, "127.7.0.1")
+    assert " ptr=confirmed " in line and " pool=" not in line
+    assert " rule=everyone " in line
+    line = visit(tarryd, "127.8.0.1")
+    assert " pool=other.test " in line and " rule=everyone " in line
+    assert tarryd.metric('tarry_memory_rows{kind="pool"}') == 2
 
 
 def banner_ms(tarryd, source):
