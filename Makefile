@@ -76,6 +76,16 @@ $(BUILD)/gen/tarry_ini.h: config/tarry.ini
 	xxd -i -n tarry_ini $< | sed 's/^unsigned/static const unsigned/' >$@
 $(call OBJ,$(wildcard proxy/config/*.c)): | $(BUILD)/gen/tarry_ini.h
 
+# The dashboard, compressed, is compiled in too.
+DYGRAPHS ?= /usr/share/javascript/dygraphs
+WEB := $(wildcard web/*) $(DYGRAPHS)/dygraph.min.js $(DYGRAPHS)/dygraph.min.css
+$(BUILD)/gen/web_assets.h: $(WEB)
+	@mkdir -p $(@D)
+	for f in $^; do gzip -9nc $$f | xxd -i -n \
+	  web_$$(basename $$f | sed 's/\.min//; s/[.]/_/g'); done | \
+	  sed '/_len = /d; s/^unsigned/static const unsigned/' >$@
+$(call OBJ,proxy/admin/http_assets.c): $(BUILD)/gen/web_assets.h
+
 LINK = $(CC) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(OUR_LDFLAGS) $(LDFLAGS)
 $(PROGRAMS:%=$(BUILD)/%): OUR_LDFLAGS += $(OPT) $(LTO)
 $(BUILD)/tarryd: $(call OBJ,proxy/daemon/tarryd_main.c) $(BUILD)/libtarryd.a \

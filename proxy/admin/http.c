@@ -18,19 +18,33 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proxy/admin/http_assets.h"
 #include "proxy/daemon/log.h"
 
 #define MEMORY_PER_CONNECTION (16u * 1024u)
 #define WHY_CAP 512
 #define FULL_AGAIN_MS 100u
 
+/* The page and what it is made of come from here, and from nowhere else. */
+#define PAGE_POLICY                                                            \
+	"default-src 'none'; script-src 'self'; style-src 'self'; "            \
+	"connect-src 'self'; img-src 'self' data:; base-uri 'none'; "          \
+	"form-action 'none'; frame-ancestors 'none'"
+
+/* An answer that serves all who ask within its age. */
+struct http_kept {
+	struct MHD_Response *response; /* or NULL */
+	uint64_t made_ms;
+};
+
 struct http {
 	uv_poll_t poll;
 	uv_timer_t timer;
 	struct MHD_Daemon *daemon;
 	struct http_source source;
-	struct MHD_Response *metrics; /* the last page, or NULL */
-	uint64_t metrics_ms;
+	struct http_kept metrics;
+	struct http_kept api[HTTP_API_COUNT];
+	uint64_t spent_ms; /* 1 / HTTP_PER_SECOND s an answer, up to here */
 	bool is_loopback;
 	int open_handles;
 };
@@ -57,6 +71,8 @@ send_response(struct MHD_Connection *c, unsigned status, const char *type,
 	}
 	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
 		MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+	if (status == MHD_HTTP_TOO_MANY_REQUESTS)
+		MHD_add_response_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
 	return MHD_queue_response(c, status, r);
 }
 
@@ -74,8 +90,38 @@ send_text(struct MHD_Connection *c, unsigned status, const char *text)
 	return rc;
 }
 
+static bool
+takes_gzip(struct MHD_Connection *c)
+{
+	const char *accepted = MHD_lookup_connection_value(
+	    c, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT_ENCODING);
+
+	return accepted != NULL && strstr(accepted, "gzip") != NULL;
+}
+
 static enum MHD_Result
-send_page(struct http *h, struct MHD_Connection *c)
+send_asset(struct MHD_Connection *c, const struct http_asset *asset)
+{
+	struct MHD_Response *r = MHD_create_response_from_buffer(
+	    asset->len, (void *)(uintptr_t)asset->gzip, MHD_RESPMEM_PERSISTENT);
+	enum MHD_Result rc;
+
+	if (r == NULL)
+		return MHD_NO;
+	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, asset->type);
+	MHD_add_response_header(r, "Content-Security-Policy", PAGE_POLICY);
+	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+	MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
+	MHD_add_response_header(r, "Cache-Control", "no-cache");
+	rc = MHD_queue_response(c, MHD_HTTP_OK, r);
+	MHD_destroy_response(r);
+	return rc;
+}
+
+/* For who cannot unpack the dashboard. */
+static enum MHD_Result
+send_plain_page(struct MHD_Connection *c)
 {
 	struct MHD_Response *r = MHD_create_response_from_buffer(
 	    sizeof page_text - 1, (void *)(uintptr_t)page_text,
@@ -83,7 +129,6 @@ send_page(struct http *h, struct MHD_Connection *c)
 	enum MHD_Result rc =
 	    send_response(c, MHD_HTTP_OK, "text/html; charset=utf-8", r);
 
-	(void)h;
 	if (r != NULL)
 		MHD_destroy_response(r);
 	return rc;
@@ -107,47 +152,131 @@ send_ready(struct http *h, struct MHD_Connection *c)
 	return send_text(c, MHD_HTTP_SERVICE_UNAVAILABLE, why);
 }
 
+/* True if the last one is young enough. */
+static bool
+is_fresh(const struct http *h, const struct http_kept *kept, uint64_t age_ms)
+{
+	return kept->response != NULL &&
+	       uv_now(h->poll.loop) - kept->made_ms < age_ms;
+}
+
+/* Takes over `r`, which may be NULL: then what there was stays. */
+static void
+keep(struct http *h, struct http_kept *kept, struct MHD_Response *r,
+     const char *type)
+{
+	if (r == NULL)
+		return;
+	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+	MHD_add_response_header(r, "Cache-Control", "no-store");
+	if (kept->response != NULL)
+		MHD_destroy_response(kept->response);
+	kept->response = r;
+	kept->made_ms = uv_now(h->poll.loop);
+}
+
+static struct MHD_Response *
+response_of(char *text, size_t len)
+{
+	struct MHD_Response *r =
+	    MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_FREE);
+
+	if (r == NULL)
+		free(text);
+	return r;
+}
+
 /* Makes the page of metrics, if the last one is too old. */
 static void
 renew_metrics(struct http *h)
 {
-	uint64_t now = uv_now(h->poll.loop);
 	struct metrics_page page = {0};
 	struct metrics_text text = {0};
-	struct MHD_Response *r = NULL;
 
-	if (h->metrics != NULL && now - h->metrics_ms < HTTP_METRICS_AGE_MS)
+	if (is_fresh(h, &h->metrics, HTTP_METRICS_AGE_MS))
 		return;
 	h->source.fill(h->source.ctx, &page);
 	metrics_print(&page, &text);
-	if (text.error == 0)
-		r = MHD_create_response_from_buffer(text.len, text.text,
-						    MHD_RESPMEM_MUST_FREE);
-	if (r == NULL) {
+	if (text.error != 0) {
 		free(text.text);
 		return;
 	}
-	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE,
-				"text/plain; version=0.0.4; charset=utf-8");
-	if (h->metrics != NULL)
-		MHD_destroy_response(h->metrics);
-	h->metrics = r;
-	h->metrics_ms = now;
+	keep(h, &h->metrics, response_of(text.text, text.len),
+	     "text/plain; version=0.0.4; charset=utf-8");
 }
 
 static enum MHD_Result
 send_metrics(struct http *h, struct MHD_Connection *c)
 {
 	renew_metrics(h);
-	return send_response(c, MHD_HTTP_OK, NULL, h->metrics);
+	return send_response(c, MHD_HTTP_OK, NULL, h->metrics.response);
+}
+
+static const char *const api_paths[HTTP_API_COUNT] = {
+    [HTTP_API_SUMMARY] = "/api/v1/summary",
+    [HTTP_API_HOUR] = "/api/v1/history/1h",
+    [HTTP_API_QUARTER] = "/api/v1/history/6h",
+    [HTTP_API_DAY] = "/api/v1/history/24h",
+    [HTTP_API_SIGNATURES] = "/api/v1/signatures",
+    [HTTP_API_SESSIONS] = "/api/v1/sessions",
+};
+
+static enum MHD_Result
+send_api(struct http *h, struct MHD_Connection *c, enum http_api what)
+{
+	struct http_kept *kept = &h->api[what];
+	char *text;
+
+	if (!is_fresh(h, kept, HTTP_API_AGE_MS)) {
+		text = h->source.api(h->source.ctx, what);
+		if (text != NULL)
+			keep(h, kept, response_of(text, strlen(text)),
+			     "application/json");
+	}
+	return send_response(c, MHD_HTTP_OK, NULL, kept->response);
+}
+
+/* What takes work: counted, so that asking cannot keep the loop busy. */
+static enum MHD_Result
+send_other(struct http *h, struct MHD_Connection *c, const char *url)
+{
+	const struct http_asset *asset = http_asset_find(url);
+
+	for (unsigned i = 0; i < HTTP_API_COUNT; i++) {
+		if (strcmp(url, api_paths[i]) == 0)
+			return send_api(h, c, (enum http_api)i);
+	}
+	if (strcmp(url, "/metrics") == 0)
+		return send_metrics(h, c);
+	if (asset != NULL && takes_gzip(c))
+		return send_asset(c, asset);
+	if (strcmp(url, "/") == 0)
+		return send_plain_page(c);
+	if (asset != NULL)
+		return send_text(c, MHD_HTTP_NOT_ACCEPTABLE,
+				 "this file is sent as gzip alone\n");
+	return send_text(c, MHD_HTTP_NOT_FOUND, "no such page; see /\n");
+}
+
+/* A bucket of HTTP_PER_SECOND answers that fills in a second. */
+static bool
+may_answer(struct http *h)
+{
+	uint64_t now = uv_now(h->poll.loop);
+
+	if (h->spent_ms + 1000 < now)
+		h->spent_ms = now - 1000;
+	if (h->spent_ms + 1000 / HTTP_PER_SECOND > now)
+		return false;
+	h->spent_ms += 1000 / HTTP_PER_SECOND;
+	return true;
 }
 
 static const struct {
 	const char *path;
 	enum MHD_Result (*send)(struct http *h, struct MHD_Connection *c);
 } routes[] = {
-    {"/", send_page},
-    {"/metrics", send_metrics},
     {"/healthz", send_health},
     {"/readyz", send_ready},
 };
@@ -210,7 +339,10 @@ on_request(void *ctx, struct MHD_Connection *c, const char *url,
 		if (strcmp(url, routes[i].path) == 0)
 			return routes[i].send(h, c);
 	}
-	return send_text(c, MHD_HTTP_NOT_FOUND, "no such page; see /\n");
+	if (!may_answer(h))
+		return send_text(c, MHD_HTTP_TOO_MANY_REQUESTS,
+				 "too many questions; ask again in a second\n");
+	return send_other(h, c, url);
 }
 
 static unsigned
@@ -421,6 +553,10 @@ http_stop(struct http *h)
 	uv_close((uv_handle_t *)&h->poll, on_closed);
 	uv_close((uv_handle_t *)&h->timer, on_closed);
 	MHD_stop_daemon(h->daemon);
-	if (h->metrics != NULL)
-		MHD_destroy_response(h->metrics);
+	if (h->metrics.response != NULL)
+		MHD_destroy_response(h->metrics.response);
+	for (unsigned i = 0; i < HTTP_API_COUNT; i++) {
+		if (h->api[i].response != NULL)
+			MHD_destroy_response(h->api[i].response);
+	}
 }

@@ -1,10 +1,13 @@
 /*
- * The HTTP server: /metrics, /healthz, /readyz and a page that names them.
+ * The HTTP server: /metrics, /healthz, /readyz, the dashboard at / and what
+ * it reads under /api/v1/.
  *
  * GET and HEAD only, nothing can be changed by it. Runs on the main thread,
  * from its loop; workers know nothing of it, so that no client of it can
  * hurt mail. At most HTTP_CONNECTIONS clients, each with little memory and
- * little patience.
+ * little patience; and at most HTTP_PER_SECOND answers that take work, all
+ * clients together: who asks for more gets 429. /healthz and /readyz are
+ * answered always.
  */
 #ifndef PROXY_ADMIN_HTTP_H
 #define PROXY_ADMIN_HTTP_H
@@ -18,10 +21,23 @@
 
 #define HTTP_CONNECTIONS 64
 #define HTTP_TIMEOUT_S 15
-/* A page of metrics is made anew after so long, not sooner. */
+#define HTTP_PER_SECOND 50
+/* A page of metrics, or of JSON, is made anew after so long, not sooner. */
 #define HTTP_METRICS_AGE_MS 250
+#define HTTP_API_AGE_MS 1000
 
 struct http;
+
+/* What there is under /api/v1/; see http_api[] in http.c for the paths. */
+enum http_api {
+	HTTP_API_SUMMARY,
+	HTTP_API_HOUR,
+	HTTP_API_QUARTER, /* of a day */
+	HTTP_API_DAY,
+	HTTP_API_SIGNATURES,
+	HTTP_API_SESSIONS,
+	HTTP_API_COUNT
+};
 
 /* Where the answers come from; called on the loop's thread. */
 struct http_source {
@@ -30,6 +46,8 @@ struct http_source {
 	void (*fill)(void *ctx, struct metrics_page *page);
 	/* True if mail can flow; else why not, in words, into why[0..cap). */
 	bool (*is_ready)(void *ctx, char *why, size_t cap);
+	/* A JSON text that is the caller's to free(); NULL: no memory. */
+	char *(*api)(void *ctx, enum http_api what);
 };
 
 /*

@@ -28,6 +28,7 @@ _Static_assert(COUNT(latency_bounds) < METRICS_BUCKETS_CAP, "room for +Inf");
 _Static_assert(METRICS_VECTOR_CAP >= METRICS_RULES_CAP, "room for rules");
 _Static_assert(METRICS_VECTOR_CAP > METRICS_LABELS_CAP + 1, "and labels");
 _Static_assert(METRICS_CLASSES_CAP >= PHASE_COUNT, "room for stages");
+_Static_assert((int)REASON_COUNT >= (int)OUTCOME_COUNT, "room for outcomes");
 
 #define BOUNDS_DELAY delay_bounds, COUNT(delay_bounds)
 #define BOUNDS_LATENCY latency_bounds, COUNT(latency_bounds)
@@ -63,27 +64,6 @@ void
 metrics_time(struct metrics *m, enum metric_histogram which, uint64_t us)
 {
 	observe(m, which, 0, us);
-}
-
-static size_t
-member_of_class(uint16_t id)
-{
-	if (id == PLAN_CLASS_PASS)
-		return MEMBER_DEFAULT;
-	if (id == PLAN_CLASS_DEFER)
-		return MEMBER_DEFER;
-	return MEMBER_FIRST_CLASS +
-	       (id < NAMES_CLASSES_CAP ? id : NAMES_CLASSES_CAP - 1u);
-}
-
-static size_t
-member_of_rule(uint16_t id)
-{
-	if (id == PLAN_NO_RULE)
-		return MEMBER_DEFAULT;
-	return id + MEMBER_FIRST_RULE < MEMBER_OTHER_RULE
-		   ? id + MEMBER_FIRST_RULE
-		   : MEMBER_OTHER_RULE;
 }
 
 size_t
@@ -181,10 +161,10 @@ count_rules(struct metrics *m, const struct plan *plan)
 					 ? METRIC_VECTOR_RULE_WOULD_MATCH
 					 : METRIC_VECTOR_RULE_MATCHES;
 
-	bump(&m->vectors[decided][member_of_rule(plan->rule_id)], 1);
+	bump(&m->vectors[decided][metrics_rule_member(plan->rule_id)], 1);
 	if (plan->shadow_rule_id != PLAN_NO_RULE)
 		bump(&m->vectors[METRIC_VECTOR_RULE_WOULD_MATCH]
-				[member_of_rule(plan->shadow_rule_id)],
+				[metrics_rule_member(plan->shadow_rule_id)],
 		     1);
 }
 
@@ -224,7 +204,7 @@ metrics_session(struct metrics *m, const struct session_report *r)
 {
 	const struct session *s = r->session;
 	const struct session_counts *c = &s->counts;
-	size_t class = member_of_class(s->plan.class_id);
+	size_t class = metrics_class_member(s->plan.class_id);
 
 	bump(&m->vectors[METRIC_VECTOR_CLOSED]
 			[class * REASON_COUNT + (size_t)s->reason],
@@ -259,8 +239,12 @@ metrics_session(struct metrics *m, const struct session_report *r)
 	metrics_add(m, METRIC_MESSAGES_REFUSED, c->messages_refused);
 	metrics_add(m, METRIC_RECIPIENTS_ACCEPTED, c->recipients);
 	metrics_add(m, METRIC_RECIPIENTS_REFUSED, c->recipients_refused);
-	for (unsigned i = 0; i < OUTCOME_COUNT; i++)
+	for (unsigned i = 0; i < OUTCOME_COUNT; i++) {
 		metrics_add(m, outcome_metrics[i], c->outcomes[i]);
+		bump(&m->vectors[METRIC_VECTOR_CLASS_OUTCOMES]
+				[class * OUTCOME_COUNT + i],
+		     c->outcomes[i]);
+	}
 	metrics_add(m, METRIC_ERROR_REPLIES, c->errors);
 	metrics_add(m, METRIC_OBSERVER_LOST, s->is_lost);
 }

@@ -17,7 +17,16 @@
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
-enum dimension { NONE, CLASS, CLASS_END, RULE, RULE_SHADOW, LABEL, STAGE };
+enum dimension {
+	NONE,
+	CLASS,
+	CLASS_END,
+	CLASS_OUTCOME,
+	RULE,
+	RULE_SHADOW,
+	LABEL,
+	STAGE
+};
 enum row_kind { ROW_SCALAR, ROW_VECTOR, ROW_HISTOGRAM, ROW_VALUE };
 
 struct row {
@@ -107,17 +116,9 @@ put_quoted(struct metrics_text *t, const char *key, const char *value)
 }
 
 static size_t
-rule_members(const struct metrics_page *page)
-{
-	size_t members = MEMBER_FIRST_RULE + names_rules_count(page->names);
-
-	return members < METRICS_RULES_CAP ? members : METRICS_RULES_CAP;
-}
-
-static size_t
 members(const struct metrics_page *page, enum dimension dimension)
 {
-	size_t classes = MEMBER_FIRST_CLASS + names_classes_count(page->names);
+	size_t classes = metrics_classes(page);
 
 	switch (dimension) {
 	case NONE:
@@ -126,36 +127,17 @@ members(const struct metrics_page *page, enum dimension dimension)
 		return classes;
 	case CLASS_END:
 		return classes * REASON_COUNT;
+	case CLASS_OUTCOME:
+		return classes * OUTCOME_COUNT;
 	case RULE:
 	case RULE_SHADOW:
-		return rule_members(page);
+		return metrics_rules(page);
 	case LABEL: /* see put_labels() */
 		break;
 	case STAGE:
 		return PHASE_COUNT;
 	}
 	return 0;
-}
-
-static const char *
-class_name(const struct metrics_page *page, size_t member)
-{
-	if (member == MEMBER_DEFAULT)
-		return "pass";
-	if (member == MEMBER_DEFER)
-		return "defer";
-	return names_class(page->names,
-			   (uint16_t)(member - MEMBER_FIRST_CLASS));
-}
-
-static const char *
-rule_name(const struct metrics_page *page, size_t member)
-{
-	if (member == MEMBER_DEFAULT)
-		return "none";
-	if (member == MEMBER_OTHER_RULE)
-		return "other";
-	return names_rule(page->names, (uint16_t)(member - MEMBER_FIRST_RULE));
 }
 
 static void
@@ -166,18 +148,27 @@ put_member(struct metrics_text *t, const struct metrics_page *page,
 	case NONE:
 		break;
 	case CLASS:
-		put_quoted(t, "class", class_name(page, member));
+		put_quoted(t, "class", metrics_class_name(page, member));
 		break;
 	case CLASS_END:
-		put_quoted(t, "class", class_name(page, member / REASON_COUNT));
+		put_quoted(t, "class",
+			   metrics_class_name(page, member / REASON_COUNT));
 		put(t, ",");
 		put_quoted(t, "end",
 			   session_reason_name(
 			       (enum session_reason)(member % REASON_COUNT)));
 		break;
+	case CLASS_OUTCOME:
+		put_quoted(t, "class",
+			   metrics_class_name(page, member / OUTCOME_COUNT));
+		put(t, ",");
+		put_quoted(
+		    t, "outcome",
+		    outcome_name((enum outcome)(member % OUTCOME_COUNT)));
+		break;
 	case RULE:
 	case RULE_SHADOW:
-		put_quoted(t, "rule", rule_name(page, member));
+		put_quoted(t, "rule", metrics_rule_name(page, member));
 		put(t, ",mode=\"%s\"",
 		    dimension == RULE ? "enforce" : "shadow");
 		break;
@@ -194,14 +185,10 @@ static void
 put_scalar(struct metrics_text *t, const struct metrics_page *page,
 	   const struct row *row)
 {
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < page->threads_count; i++)
-		sum += atomic_load_explicit(&page->threads[i]->scalars[row->id],
-					    memory_order_relaxed);
 	put(t, row->labels[0] != '\0' ? "%s{%s} " : "%s%s ", row->family,
 	    row->labels);
-	put(t, "%llu\n", (unsigned long long)sum);
+	put(t, "%llu\n",
+	    (unsigned long long)metrics_scalar_sum(page, (enum metric)row->id));
 }
 
 static void
@@ -225,13 +212,12 @@ put_vector(struct metrics_text *t, const struct metrics_page *page,
 	   const struct row *row)
 {
 	for (size_t m = 0; m < members(page, row->dimension); m++) {
-		uint64_t sum = 0;
+		uint64_t sum =
+		    metrics_vector_sum(page, (enum metric_vector)row->id, m);
 
 		if (row->dimension == CLASS_END &&
 		    m % REASON_COUNT == REASON_NONE)
 			continue;
-		for (size_t i = 0; i < page->threads_count; i++)
-			sum += vector_count(page->threads[i], row, m);
 		put(t, "%s{", row->family);
 		put_member(t, page, row->dimension, m);
 		put(t, "} %llu\n", (unsigned long long)sum);
@@ -252,11 +238,9 @@ static void
 put_fixed_label(struct metrics_text *t, const struct metrics_page *page,
 		const struct row *row, const char *name, size_t member)
 {
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < page->threads_count; i++)
-		sum += vector_count(page->threads[i], row, member);
-	put_label(t, row, name, sum);
+	put_label(
+	    t, row, name,
+	    metrics_vector_sum(page, (enum metric_vector)row->id, member));
 }
 
 /* True if a thread before this one has met the name: it is printed. */
@@ -323,12 +307,8 @@ put_buckets(struct metrics_text *t, const struct metrics_page *page,
 	uint64_t sum_us = 0;
 
 	for (size_t b = 0; b <= bounds->count; b++) {
-		for (size_t i = 0; i < page->threads_count; i++)
-			count += atomic_load_explicit(
-			    &page->threads[i]
-				 ->histograms[row->id][member]
-				 .buckets[b],
-			    memory_order_relaxed);
+		count += metrics_bucket_sum(
+		    page, (enum metric_histogram)row->id, member, b);
 		put(t, "%s_bucket{", row->family);
 		put_member(t, page, row->dimension, member);
 		put(t, "%sle=\"%s\"} %llu\n", row->dimension != NONE ? "," : "",

@@ -1,5 +1,6 @@
 /*
- * What counting and printing share; for metrics.c and metrics_print.c alone.
+ * What counting, printing and charts share: where a member of a dimension
+ * stands, what it is called, and sums over all threads.
  */
 #ifndef PROXY_ADMIN_METRICS_ROWS_H
 #define PROXY_ADMIN_METRICS_ROWS_H
@@ -29,5 +30,26 @@ extern const struct metrics_bounds metrics_bounds[METRIC_HISTOGRAM_COUNT];
 
 /* The member of a label in this thread's list, or 0 if it is not there. */
 size_t metrics_find_label(const struct metrics *m, const char *label);
+
+/* How many members of CLASS and RULE there are by now, and their names. */
+size_t metrics_classes(const struct metrics_page *page);
+size_t metrics_rules(const struct metrics_page *page);
+const char *metrics_class_name(const struct metrics_page *page, size_t member);
+const char *metrics_rule_name(const struct metrics_page *page, size_t member);
+
+/* Sums over all threads. */
+uint64_t metrics_scalar_sum(const struct metrics_page *page, enum metric which);
+uint64_t metrics_vector_sum(const struct metrics_page *page,
+			    enum metric_vector which, size_t member);
+uint64_t metrics_bucket_sum(const struct metrics_page *page,
+			    enum metric_histogram which, size_t member,
+			    size_t bucket);
+
+/* Sessions of one thread's label, by metrics_find_label(). */
+uint64_t metrics_label_count(const struct metrics *m, size_t member);
+
+/* The member of a class or rule, by its id. */
+size_t metrics_class_member(uint16_t id);
+size_t metrics_rule_member(uint16_t id);
 
 #endif

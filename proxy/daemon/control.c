@@ -86,6 +86,7 @@ on_tick(uv_timer_t *tick)
 	watch_log(c, now_ms);
 	journal_tick(c->journal, now_ms);
 	control_tick_verdicts(c);
+	control_tick_window(c, now_ms);
 	control_watch_dials(c);
 	control_watch_drain(c, now_ms);
 }
@@ -144,6 +145,7 @@ stop(struct control *c)
 	uv_loop_close(&c->loop);
 	journal_close(c->journal);
 	control_free_verdicts(c);
+	control_free_window(c);
 	control_free_names(c);
 	gate_free(c->gate);
 	memory_free(c->memory);

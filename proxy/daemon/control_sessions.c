@@ -51,10 +51,10 @@ manners(const struct worker_view_row *row)
 	return list;
 }
 
-static void
-say_row(const struct control *c, const struct worker_view_row *row)
+json_t *
+control_session_json(const struct control *c, uint32_t worker,
+		     const struct worker_view_row *row)
 {
-	struct control_sessions *s = c->sessions;
 	char client[LOG_ADDRESS_CAP];
 	char dialect[DIALECT_TEXT_CAP];
 	const char *class = names_class(c->names, row->class_id);
@@ -62,17 +62,23 @@ say_row(const struct control *c, const struct worker_view_row *row)
 
 	log_address(&row->client, client);
 	(void)dialect_text(&row->dialect, dialect);
-	control_request_say(
-	    s->request,
-	    json_pack("{sI si ss so so ss ss sb sI sI so ss}", "id",
-		      (json_int_t)row->id, "worker", (int)s->worker, "client",
-		      client, "class", escape_json(class, strlen(class)),
-		      "rule", escape_json(rule, strlen(rule)), "mode",
-		      row->mode, "phase", session_phase_name(row->phase),
-		      "held", (int)row->is_held, "age_ms",
-		      (json_int_t)row->age_ms, "held_ms",
-		      (json_int_t)row->held_ms, "manners", manners(row),
-		      "dialect", dialect));
+	return json_pack(
+	    "{sI si ss so so ss ss sb sI sI so ss}", "id", (json_int_t)row->id,
+	    "worker", (int)worker, "client", client, "class",
+	    escape_json(class, strlen(class)), "rule",
+	    escape_json(rule, strlen(rule)), "mode", row->mode, "phase",
+	    session_phase_name(row->phase), "held", (int)row->is_held, "age_ms",
+	    (json_int_t)row->age_ms, "held_ms", (json_int_t)row->held_ms,
+	    "manners", manners(row), "dialect", dialect);
+}
+
+static void
+say_row(const struct control *c, const struct worker_view_row *row)
+{
+	struct control_sessions *s = c->sessions;
+
+	control_request_say(s->request,
+			    control_session_json(c, s->worker, row));
 	s->left--;
 }
 
@@ -81,7 +87,15 @@ control_watch_sessions(struct control *c)
 {
 	struct control_sessions *s = c->sessions;
 
-	if (s == NULL || !atomic_exchange(&c->has_looked, false))
+	if (!atomic_exchange(&c->has_looked, false))
+		return;
+	if (control_live_is_looking(c->window.live)) {
+		control_live_looked(c);
+		if (s != NULL && !control_live_is_looking(c->window.live))
+			worker_look(c->workers[0], &s->view);
+		return;
+	}
+	if (s == NULL)
 		return;
 	for (uint32_t i = 0; i < s->view.count && s->left > 0; i++)
 		say_row(c, &s->view.rows[i]);
@@ -127,6 +141,9 @@ control_say_sessions(void *ctx, struct control_request *r)
 	}
 	c->sessions->request = r;
 	c->sessions->left = (uint32_t)most;
+	/* It begins when the dashboard's look is done. */
+	if (control_live_is_looking(c->window.live))
+		return;
 	atomic_store(&c->has_looked, false);
 	worker_look(c->workers[0], &c->sessions->view);
 }

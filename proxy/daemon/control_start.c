@@ -47,6 +47,7 @@ say_sizes(const struct control *c, const struct worker_options *options,
 	journal_print_size(c->journal, out);
 	memory_print_size(c->memory, out);
 	control_print_verdict_size(c, out);
+	control_print_window_size(c, out);
 	fclose(out);
 	log_say(LOG_LEVEL_INFO,
 		"at most %u sessions, %u connections to the MTA, %llu "
@@ -178,6 +179,8 @@ start_workers(struct control *c, uint64_t nofile)
 		options.metrics = &c->metrics[i];
 		options.journal = journal_feed(c->journal, i);
 		options.name_feed = &c->names_asked.feeds[i];
+		if (c->window.tallies != NULL)
+			options.tally = c->window.tallies[i];
 		options.sessions =
 		    c->verdict.feeds != NULL ? &c->verdict.feeds[i] : NULL;
 		rc = worker_start(&c->workers[i], &options);
@@ -193,6 +196,7 @@ start_http(struct control *c)
 	    .ctx = c,
 	    .fill = control_fill_page,
 	    .is_ready = control_is_ready,
+	    .api = control_api,
 	};
 	const struct addr *address = &c->settings.config->http_address;
 	struct addr bound = *address;
@@ -294,6 +298,8 @@ control_start(struct control *c)
 		rc = start_journal(c);
 	if (rc == 0)
 		rc = control_take_verdict_memory(c);
+	if (rc == 0)
+		rc = control_take_window_memory(c);
 	if (rc == 0)
 		rc = open_syn_map(c);
 	if (rc == 0)

@@ -12,6 +12,8 @@
 #include "proxy/admin/control_socket.h"
 #include "proxy/admin/escape.h"
 #include "proxy/admin/http.h"
+#include "proxy/admin/tally.h"
+#include "proxy/admin/trend.h"
 #include "proxy/config/names.h"
 #include "proxy/daemon/control.h"
 #include "proxy/daemon/doctor.h"
@@ -61,6 +63,19 @@ struct control_names_asked {
 	uint32_t epoch;		 /* of the settings that hold */
 };
 
+/* The dashboard's; all NULL where there is no HTTP. See control_window.c. */
+struct control_window {
+	struct trend *trend;
+	struct tally **tallies;	      /* one a worker */
+	struct tally_signature *rows; /* of all workers, when last merged */
+	uint32_t rows_count;
+	uint64_t taken_ms;
+	uint64_t signatures_ms;
+	struct control_live *live;
+};
+
+struct worker_view_row;
+
 struct control {
 	const struct options *options;
 	struct settings settings; /* those that hold */
@@ -93,6 +108,7 @@ struct control {
 	_Atomic bool has_looked;		/* a worker, for those */
 	struct control_verdict verdict;
 	struct control_names_asked names_asked;
+	struct control_window window;
 	struct journal *journal;
 	struct metrics *metrics; /* of workers, then the main thread's own */
 	const struct metrics **threads;
@@ -156,6 +172,34 @@ void control_doctor(void *ctx, struct control_request *r);
 void control_say_sessions(void *ctx, struct control_request *r);
 void control_watch_sessions(struct control *c);
 void control_end_sessions(struct control *c);
+
+/* A session as JSON; for the dashboard too. */
+json_t *control_session_json(const struct control *c, uint32_t worker,
+			     const struct worker_view_row *row);
+
+/* control_window.c: memory before the workers start, freed when none runs;
+ * then what came since the last tick. */
+__attribute__((warn_unused_result)) int
+control_take_window_memory(struct control *c);
+void control_print_window_size(const struct control *c, FILE *out);
+void control_tick_window(struct control *c, uint64_t now_ms);
+void control_free_window(struct control *c);
+/* The last minutes, in steps of so many; and the signatures of now. New
+ * references; NULL: no memory. */
+json_t *control_history_json(struct control *c, uint32_t minutes,
+			     uint32_t step);
+json_t *control_signatures_json(struct control *c);
+
+/* control_live.c: sessions that are held now. NULL: no memory. */
+struct control_live *control_live_new(void);
+void control_live_free(struct control_live *live);
+bool control_live_is_looking(const struct control_live *live);
+/* A worker has looked, for this. */
+void control_live_looked(struct control *c);
+json_t *control_live_json(struct control *c);
+
+/* control_api.c: for struct http_source. */
+char *control_api(void *ctx, enum http_api what);
 
 /* control_status.c: the verb `status`. */
 void control_say_status(void *ctx, struct control_request *r);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "proxy/admin/tally.h"
 #include "proxy/config/labels.h"
 #include "proxy/config/names.h"
 #include "proxy/daemon/log.h"
@@ -414,4 +415,6 @@ facts_report(struct conn *c)
 	log_session(&report);
 	record_end(c, &report);
 	metrics_session(w->options.metrics, &report);
+	tally_session(w->options.tally,
+		      evidence_has(&e, EVIDENCE_SYN) ? &e.syn : NULL, &report);
 }

@@ -25,6 +25,7 @@ struct name_feed;
 struct names;
 struct session_feed;
 struct syn_map;
+struct tally;
 struct tls_context;
 struct worker;
 
@@ -65,6 +66,7 @@ struct worker_options {
 	struct session_feed *sessions; /* told which there are; or NULL */
 	uint64_t holdout_salt;	       /* secret; see holdout.h */
 	uint64_t wall_ms;	       /* Unix time when the loop's was 0 */
+	struct tally *tally;	       /* of signatures; or NULL */
 	/* Called on the worker's thread; must not block (uv_async_send). */
 	worker_notice_fn *notice;
 	void *notice_ctx;

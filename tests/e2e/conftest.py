@@ -106,7 +106,15 @@ class Tarryd(Program):
         return self
 
     def get(self, path, headers=None, method="GET"):
-        """An HTTP request; returns (status, body, headers)."""
+        """An HTTP request; returns (status, body, headers). Who asks too
+        often, as one does who waits for a number, asks again."""
+        got = self.get_once(path, headers, method)
+        while got[0] == 429:
+            threading.Event().wait(0.02)
+            got = self.get_once(path, headers, method)
+        return got
+
+    def get_once(self, path, headers=None, method="GET"):
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.http_port}{path}",
             headers=headers or {}, method=method)

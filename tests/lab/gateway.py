@@ -184,6 +184,13 @@ class Street:
         self.tarryd = None
 
     def http(self, path):
+        while True:
+            text = self.http_once(path)
+            if " 429 " not in text[:20]:
+                return text
+            threading.Event().wait(0.02)  # asked too often
+
+    def http_once(self, path):
         with self.tarryd_space.entered():
             sock = socket.create_connection(("127.0.0.1", 9925), DEADLINE)
         with sock:

@@ -318,14 +318,20 @@ labels = {TOP / "config/signatures.ini"}
 
     def metrics(self):
         """All samples of /metrics, by their names with labels."""
+        text = self.metrics_page()
+        while text.startswith("HTTP/1.0 429"):  # asked too often
+            threading.Event().wait(0.02)
+            text = self.metrics_page()
+        rows = (line.rsplit(" ", 1) for line in text.splitlines()
+                if line.startswith(("tarry_", "process_")))
+        return {row[0]: float(row[1]) for row in rows}
+
+    def metrics_page(self):
         with self.server.entered():
             sock = socket.create_connection(("127.0.0.1", 9925), DEADLINE)
         with sock:
             sock.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-            text = b"".join(iter(lambda: sock.recv(65536), b"")).decode()
-        rows = (line.rsplit(" ", 1) for line in text.splitlines()
-                if line.startswith(("tarry_", "process_")))
-        return {row[0]: float(row[1]) for row in rows}
+            return b"".join(iter(lambda: sock.recv(65536), b"")).decode()
 
     def metric(self, name):
         return self.metrics().get(name)
