@@ -7,7 +7,7 @@ PKGS_tarryd := libuv inih libmicrohttpd libxxhash libcap-ng jansson libssl \
 	libcrypto sqlite3 libcares libpsl
 PKGS_tarry-sidecar := libuv libpcap libxxhash libcap-ng
 PKGS_tarry-sink := libuv
-PKGS_tarryctl := jansson
+PKGS_tarryctl := jansson inih libpcap
 PKG = $(shell pkg-config $(1) $(2) 2>/dev/null)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion \
@@ -95,7 +95,7 @@ $(BUILD)/tarry-sidecar: $(call OBJ,proxy/sidecar/tarry_sidecar_main.c) \
 		$(BUILD)/libsidecar.a $(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,$(PKGS_tarry-sidecar))
 $(BUILD)/tarryctl: $(call OBJ,proxy/ctl/tarryctl_main.c) $(BUILD)/libctl.a \
-		$(BUILD)/libshaping.a
+		$(BUILD)/libtarryd.a $(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,$(PKGS_tarryctl))
 $(BUILD)/tarry-sink: $(call OBJ,$(wildcard proxy/sink/*.c)) $(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,$(PKGS_tarry-sink))

@@ -10,9 +10,8 @@
 
 #include <string.h>
 
-/* Points above 0 have a source each. */
-static void
-add_points(struct plan_trace *trace, int32_t points)
+void
+plan_add_points(struct plan_trace *trace, int32_t points)
 {
 	trace->score += points; /* see POLICY_POINTS_MAX */
 	if (points > 0)
@@ -48,10 +47,10 @@ add_facts(struct plan_trace *trace, const struct policy_score *score,
 		if (evidence_tells(e, flags[i].kind))
 			number = evidence_number(e, flags[i].kind);
 		if (number > 0)
-			add_points(trace,
-				   flags[i].points == POLICY_POINTS_WEIGHT
-				       ? weight(number)
-				       : flags[i].points);
+			plan_add_points(trace,
+					flags[i].points == POLICY_POINTS_WEIGHT
+					    ? weight(number)
+					    : flags[i].points);
 	}
 }
 
@@ -63,9 +62,17 @@ add_reputation(struct plan_trace *trace, const struct policy_score *score,
 	if (!evidence_tells(e, EVIDENCE_REPUTATION))
 		return;
 	if (strcmp(e->reputation, "bad") == 0)
-		add_points(trace, score->bad);
+		plan_add_points(trace, score->bad);
 	if (strcmp(e->reputation, "suspect") == 0)
-		add_points(trace, score->suspect);
+		plan_add_points(trace, score->suspect);
+}
+
+void
+plan_add_facts(struct plan_trace *trace, const struct policy_score *score,
+	       const struct evidence *e)
+{
+	add_facts(trace, score, e);
+	add_reputation(trace, score, e);
 }
 
 static void
@@ -95,7 +102,7 @@ find_rule(const struct policy *policy, const struct evidence *e,
 			continue;
 		note_held(trace, i);
 		if (rule->is_add && !rule->is_shadow)
-			add_points(trace, rule->points);
+			plan_add_points(trace, rule->points);
 		if (rule->is_add)
 			continue;
 		/* Fewer rules than PLAN_NO_RULE: proxy/config sees to it. */
@@ -243,8 +250,7 @@ plan_make(const struct policy *policy, const struct evidence *e,
 	if (trace == NULL)
 		trace = &unread;
 	*trace = (struct plan_trace){.rule = PLAN_NO_RULE};
-	add_facts(trace, &policy->score, e);
-	add_reputation(trace, &policy->score, e);
+	plan_add_facts(trace, &policy->score, e);
 	trace->rule = find_rule(policy, e, trace, &shadow);
 	if (shadow != PLAN_NO_RULE)
 		plan.shadow_rule_id = policy->rules[shadow].id;

@@ -196,8 +196,7 @@ has_value(const struct policy_condition *c, const struct evidence *e,
 	return number >= c->low && number <= c->high;
 }
 
-/* True if what the condition asks for is there. */
-static bool
+bool
 condition_is_told(const struct policy_condition *c, const struct evidence *e)
 {
 	if (c->list > 0)
@@ -205,7 +204,7 @@ condition_is_told(const struct policy_condition *c, const struct evidence *e)
 	return evidence_tells(e, c->kind);
 }
 
-static bool
+bool
 condition_holds(const struct policy_condition *c, const struct evidence *e,
 		const struct plan_trace *so_far)
 {

@@ -15,6 +15,19 @@ text_lower(char c)
 /* True if the fact is there, and says something. */
 bool evidence_tells(const struct evidence *e, enum evidence_kind kind);
 
+/* Points, those above 0 with a source; and those of the facts. */
+void plan_add_points(struct plan_trace *trace, int32_t points);
+void plan_add_facts(struct plan_trace *trace, const struct policy_score *score,
+		    const struct evidence *e);
+
+/* True if what the condition asks for is there. */
+bool condition_is_told(const struct policy_condition *c,
+		       const struct evidence *e);
+
+/* True if the condition holds; `so_far` has the score of the rules above. */
+bool condition_holds(const struct policy_condition *c, const struct evidence *e,
+		     const struct plan_trace *so_far);
+
 /*
  * True if all conditions of the rule hold; `so_far` has the score of the
  * rules above. A rule that was found by its network is known to hold as to

@@ -15,13 +15,6 @@ $(UNIT_TESTS): %: %.o $(BUILD)/libtarryd.a $(BUILD)/libsidecar.a \
 $(SIM_TESTS): %: %.o $(call OBJ,$(SIM_LIB)) $(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,cmocka)
 
-# Prints the signatures and labels of the SYNs in a capture file.
-$(BUILD)/tests/tools/syn_text: \
-		$(call OBJ,tests/tools/syn_text.c proxy/config/labels.c) \
-		$(BUILD)/libshaping.a
-	$(LINK) $(call PKG,--libs,libpcap)
-tests: $(BUILD)/tests/tools/syn_text
-
 # Load generator and sink of the storms and the figures: raw epoll.
 BENCH_TOOLS := $(BUILD)/tests/bench/storm $(BUILD)/tests/bench/storm_sink
 $(BENCH_TOOLS): $(call OBJ,tests/bench/mix.c)

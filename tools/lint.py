@@ -123,7 +123,8 @@ def layers(build):
     """Arrows point down: proxy -> shaping -> include; uv.h only in proxy/."""
     wrong = []
     libraries = {
-        "pcap": ("proxy/sidecar",), "ini.h": ("proxy/config",),
+        "pcap": ("proxy/sidecar", "proxy/ctl/capture_file"),
+        "ini.h": ("proxy/config",),
         "openssl": ("proxy/relay/tls",),
         "sqlite3": ("proxy/memory/state_file",),
         "microhttpd.h": ("proxy/admin", "proxy/daemon"),

@@ -19,6 +19,7 @@ enum ctl_exit {
 /* What the command line says for all verbs. */
 struct ctl {
 	const char *socket;
+	const char *config; /* a file; NULL: the built-in one */
 	bool is_json;
 };
 

@@ -23,6 +23,9 @@ struct option_row {
 static const struct option_row rows[] = {
 	{'s', "socket", "PATH",
 	 "tarryd's control socket; without it " CONTROL_SOCKET_PATH},
+	{'c', "config", "FILE",
+	 "of signature: the configuration whose rules are tried; without it\n"
+	 "the built-in one"},
 	{OPTION_JSON, "json", NULL,
 	 "print the answer as lines of JSON"},
 	{'V', "version", NULL, "print the version"},
@@ -109,6 +112,8 @@ command_line_read(struct command_line *out, int argc, char **argv)
 	while ((id = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
 		if (id == 's')
 			out->ctl.socket = optarg;
+		else if (id == 'c')
+			out->ctl.config = optarg;
 		else if (id == OPTION_JSON)
 			out->ctl.is_json = true;
 		else if (id == 'V')

@@ -22,6 +22,12 @@ const struct verb verbs[] = {
 	{"drain", "", 0, 0,
 	 "shut down: no new clients, all delays end, sessions run to their end",
 	 verb_drain},
+	{"signature", "FILE|HEX|TEXT", 1, 1,
+	 "what the SYNs of a capture file (-: standard input), the hex digits\n"
+	 "of an IP packet, or a signature's text are called: its three forms,\n"
+	 "label, and the rules that ask for it, of the file that -c names;\n"
+	 "needs no tarryd",
+	 verb_signature},
 	{"verdict", "WORD WHO [SOCKET]", 2, 3,
 	 "tell what became of a mail: WORD is one of ham, spam, virus,\n"
 	 "unknown_user, rejected, deferred, delivered, bounced; WHO is the\n"

@@ -40,6 +40,9 @@ verb_run_fn verb_doctor;
 verb_run_fn verb_reload;
 verb_run_fn verb_drain;
 
+/* show_signature.c */
+verb_run_fn verb_signature;
+
 /* say_verdict.c */
 verb_run_fn verb_verdict;
 

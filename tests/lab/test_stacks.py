@@ -10,6 +10,7 @@ reason, so that a p0f without the fault is noticed.
 import collections
 import dataclasses
 import functools
+import json
 import pathlib
 import socket
 import subprocess
@@ -439,15 +440,15 @@ def test_the_stacks_are_really_different(seen):
 
 
 def test_the_tool_reads_the_capture_alike(seen):
-    """syn_text, the parser without a daemon, where it is built."""
-    tool = BUILD / "tests/tools/syn_text"
-    if not tool.exists():
-        pytest.skip(f"{tool} is not built: make tests")
+    """The parser without a daemon."""
     texts = {}
-    for line in run(tool, seen.capture).splitlines():
-        address, port, text = line.split(" ", 2)
-        if address != "-":
-            texts[address, int(port)] = text.split(" | ")[0]
+    for line in run(BUILD / "tarryctl", "--json", "signature",
+                    seen.capture).splitlines():
+        if not line.startswith("{"):
+            continue  # that there are no labels here
+        row = json.loads(line)
+        address, port = row["client"].rsplit(":", 1)
+        texts[address.strip("[]"), int(port)] = row["syn"]
     wrong = [(result.stack, result.version, line["syn"],
               texts.get(result.client))
              for result, line, _ in seen.rows

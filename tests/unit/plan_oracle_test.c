@@ -5,6 +5,8 @@
  */
 #include "tests/unit/config_text.h"
 
+#include "tarry/explain.h"
+
 #define FILES_COUNT 1000
 #define CLIENTS_COUNT 100 /* a file: 100,000 cases */
 
@@ -319,6 +321,36 @@ count_seen(const struct plan *plan, const struct plan_trace *trace)
 	seen.negative += trace->score < 0;
 }
 
+/* The walk for people comes to the same end. */
+static void
+explain_it(const struct policy *policy, const struct evidence *e,
+	   const struct plan_trace *want, const char *text)
+{
+	struct explain x;
+	uint32_t held = 0;
+
+	explain_start(&x, policy, e);
+	while (x.next < policy->rules_count) {
+		const struct policy_rule *rule = &policy->rules[x.next];
+		bool all = true;
+		for (size_t i = 0; i < rule->conditions_count; i++)
+			all = all &&
+			      explain_condition(&x, &rule->conditions[i]) ==
+				  EXPLAIN_HOLDS;
+		if (explain_rule(&x) != all)
+			fail_msg("rule %s of\n%s", rule->name, text);
+		held += all;
+		if (all && !rule->is_add && !rule->is_shadow) {
+			assert_int_equal(x.next - 1, want->rule);
+			break;
+		}
+	}
+	assert_int_equal(held, want->held_count);
+	assert_int_equal(x.next, want->rules_tried);
+	assert_int_equal(x.so_far.score, want->score);
+	assert_int_equal(x.so_far.sources, want->sources);
+}
+
 static void
 compare(const struct policy *policy, const struct policy *plain,
 	const char *text)
@@ -334,6 +366,7 @@ compare(const struct policy *policy, const struct policy *plain,
 		    !is_same_trace(&got_trace, &want_trace))
 			fail_msg("rule %d, want %d, client %d of\n%s",
 				 got_trace.rule, want_trace.rule, i, text);
+		explain_it(policy, &e, &want_trace, text);
 		count_seen(&got, &got_trace);
 	}
 }

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "tarry/explain.h"
+
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 /*
@@ -54,6 +56,54 @@ good_pattern(unsigned level, const char *text)
 				     strlen(text), &error, &at))
 		fail_msg("%s: at %zu: %s", text, at, error);
 	return p;
+}
+
+/* From the finest text alone the others are told again. */
+static void
+texts_name_a_syn(void **state)
+{
+	char text[SIGNATURE_TEXT_CAP];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(golden); i++) {
+		const struct signature_pattern p =
+		    good_pattern(0, golden[i].text[0]);
+		struct syn s;
+		if (!explain_syn(&p, &s))
+			fail_msg("%s: no SYN", golden[i].text[0]);
+		for (unsigned l = 0; l < 3; l++) {
+			signature_text((enum signature_level)l, &s, text,
+				       sizeof(text));
+			if (strcmp(text, golden[i].text[l]) != 0)
+				fail_msg("%s: %s, want %s",
+					 golden[i].packet.label, text,
+					 golden[i].text[l]);
+		}
+	}
+}
+
+/* What leaves a choice names none. */
+static void
+patterns_name_none(void **state)
+{
+	static const char *const texts[] = {
+	    "*:64:0:1460:mss*44,7:mss:df:0",   "4:*:0:1460:mss*44,7:mss:df:0",
+	    "4:64:*:1460:mss*44,7:mss:df:0",   "4:64:0:*:mss*44,7:mss:df:0",
+	    "4:64:0:1400-1460:64240,7:mss::0", "4:64:0:1460:*,7:mss:df:0",
+	    "4:64:0:1460:M,7:mss:df:0",	       "4:64:0:1460:%2,7:mss:df:0",
+	    "4:64:0:1460:mss*44,*:mss:df:0",   "4:64:0:1460:mss*44,7:*:df:0",
+	    "4:64:0:1460:mss*44,7:mss:*:0",    "4:64:0:1460:mss*44,7:mss:~df:0",
+	    "4:64:0:1460:mss*44,7:mss:df:*",   "4:64-:0:1460:mss*44,7:mss:df:0",
+	    "4:64:0:1460:mss*99,7:mss:df:0",
+	};
+	struct syn s;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		const struct signature_pattern p = good_pattern(0, texts[i]);
+		if (explain_syn(&p, &s))
+			fail_msg("%s names one", texts[i]);
+	}
 }
 
 /* A SYN's text is a pattern: it prints as itself, and matches just its like. */
@@ -440,6 +490,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(texts_are_golden),
+	    cmocka_unit_test(texts_name_a_syn),
+	    cmocka_unit_test(patterns_name_none),
 	    cmocka_unit_test(texts_are_patterns),
 	    cmocka_unit_test(patterns_match),
 	    cmocka_unit_test(patterns_are_printed),
