@@ -200,6 +200,19 @@ count_reputation(struct metrics *m, const struct reputation *r)
 }
 
 void
+metrics_compared(struct metrics *m, enum effect_arm arm, unsigned facts)
+{
+	static const enum metric firsts[EFFECT_ARMS] = {
+	    [EFFECT_SHAPED] = METRIC_COMPARED_SHAPED_ANY,
+	    [EFFECT_HELD_OUT] = METRIC_COMPARED_HELD_OUT_ANY,
+	};
+
+	metrics_add(m, firsts[arm], 1);
+	for (unsigned i = 0; i < EFFECT_FACTS; i++)
+		metrics_add(m, firsts[arm] + 1 + i, facts >> i & 1);
+}
+
+void
 metrics_session(struct metrics *m, const struct session_report *r)
 {
 	const struct session *s = r->session;

@@ -14,6 +14,7 @@
 
 #include "proxy/config/names.h"
 #include "proxy/daemon/session_report.h"
+#include "tarry/effect.h"
 #include "tarry/session.h"
 
 enum metric {
@@ -92,6 +93,10 @@ void metrics_time(struct metrics *m, enum metric_histogram which, uint64_t us);
  * label, reason and phase. Owner of `m` alone. Never blocks or allocates.
  */
 void metrics_session(struct metrics *m, const struct session_report *report);
+
+/* Counts one that was slowed or left unslowed, by what it brought: bits of
+ * enum effect_fact. Owner of `m` alone. */
+void metrics_compared(struct metrics *m, enum effect_arm arm, unsigned facts);
 
 /* A growing text. Zeroed is empty; free(text) is the owner's. */
 struct metrics_text {

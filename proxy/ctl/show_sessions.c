@@ -36,6 +36,15 @@ print_manners(const json_t *line)
 	printf("\n");
 }
 
+/* What is usual needs no word. */
+static const char *
+mode(const char *name)
+{
+	if (name[0] == 's')
+		return " (shadow)";
+	return name[0] == 'h' ? " (held out)" : "";
+}
+
 static void
 print_session(void *ctx, const json_t *line)
 {
@@ -51,7 +60,7 @@ print_session(void *ctx, const json_t *line)
 	       text(line, "phase"), seconds(line, "age_ms"),
 	       seconds(line, "held_ms"),
 	       json_is_true(json_object_get(line, "held")) ? " now" : "",
-	       text(line, "mode")[0] == 's' ? " (shadow)" : "");
+	       mode(text(line, "mode")));
 	print_manners(line);
 }
 

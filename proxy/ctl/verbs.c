@@ -15,6 +15,16 @@ const struct verb verbs[] = {
 	 "or not, TLS, certificate, room for SESSIONS at a time (20; 0: not\n"
 	 "tried), patience; say what is wrong and what to type; sends no mail",
 	 verb_doctor},
+	{"effect", "[RULE]", 0, 1,
+	 "what delays did, from those left unslowed (learn.holdout): spam and\n"
+	 "good mail of both, the difference and its interval, by rule and by\n"
+	 "stack signature; of RULE alone",
+	 verb_effect},
+	{"patience", "[SIGNATURE|- [BAD [GOOD]]]", 0, 3,
+	 "who leaves after how long a delay, all or one stack signature; and\n"
+	 "the delay by which BAD percent (90) of the bad senders have left and\n"
+	 "fewer than GOOD (100) of a million good ones",
+	 verb_patience},
 	{"reload", "", 0, 0,
 	 "read the configuration again; if there are mistakes, print each and\n"
 	 "change nothing",

@@ -36,6 +36,12 @@ verb_run_fn verb_sessions;
 /* show_doctor.c */
 verb_run_fn verb_doctor;
 
+/* show_effect.c */
+verb_run_fn verb_effect;
+
+/* show_patience.c */
+verb_run_fn verb_patience;
+
 /* do_reload.c: reload and drain */
 verb_run_fn verb_reload;
 verb_run_fn verb_drain;

@@ -149,6 +149,7 @@ stop(struct control *c)
 	control_free_names(c);
 	gate_free(c->gate);
 	memory_free(c->memory);
+	effects_free(c->effects);
 	free(c->workers);
 	free(c->threads);
 	free(c->metrics);

@@ -46,6 +46,7 @@ say_sizes(const struct control *c, const struct worker_options *options,
 	names_print_size(out);
 	journal_print_size(c->journal, out);
 	memory_print_size(c->memory, out);
+	effects_print_size(out);
 	control_print_verdict_size(c, out);
 	control_print_window_size(c, out);
 	fclose(out);
@@ -80,7 +81,8 @@ take_memory(struct control *c)
 	c->metrics = calloc(n + 1, sizeof *c->metrics);
 	c->threads = calloc(n + 1, sizeof(const struct metrics *));
 	c->workers = calloc(n, sizeof(struct worker *));
-	if (c->gate == NULL || c->metrics == NULL || c->threads == NULL ||
+	c->effects = effects_new();
+	if (c->gate == NULL || c->effects == NULL || c->metrics == NULL || c->threads == NULL ||
 	    c->workers == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i <= n; i++)
@@ -166,6 +168,7 @@ start_workers(struct control *c, uint64_t nofile)
 	    .gate = c->gate,
 	    .memory = c->memory,
 	    .dns = c->names_asked.dns,
+	    .effects = c->effects,
 	    .holdout_salt = c->holdout_salt,
 	    .wall_ms = c->wall_ms,
 	    .notice = on_notice,

@@ -25,6 +25,7 @@
 #include "proxy/evidence/verdict_book.h"
 #include "proxy/evidence/verdict_socket.h"
 #include "proxy/evidence/verdict_wait.h"
+#include "proxy/memory/effects.h"
 #include "proxy/memory/memory.h"
 #include "proxy/relay/gate.h"
 #include "proxy/relay/mta_probe.h"
@@ -96,6 +97,7 @@ struct control {
 	uint32_t slots_reserve; /* of the MTA's */
 	struct gate *gate;
 	struct memory *memory; /* or NULL: none is wanted */
+	struct effects *effects;
 	uint64_t holdout_salt;
 	uint64_t wall_ms; /* Unix time when the loop's was 0 */
 	struct syn_map *syn_map;
@@ -200,6 +202,10 @@ json_t *control_live_json(struct control *c);
 
 /* control_api.c: for struct http_source. */
 char *control_api(void *ctx, enum http_api what);
+
+/* control_effect.c: the verbs `effect` and `patience`. */
+void control_say_effect(void *ctx, struct control_request *r);
+void control_say_patience(void *ctx, struct control_request *r);
 
 /* control_status.c: the verb `status`. */
 void control_say_status(void *ctx, struct control_request *r);

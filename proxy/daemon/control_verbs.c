@@ -80,6 +80,8 @@ static const struct control_verb verbs[] = {
     {"status", control_say_status},
     {"sessions", control_say_sessions},
     {"doctor", control_doctor},
+    {"effect", control_say_effect},
+    {"patience", control_say_patience},
     {"reload", reload},
     {"drain", drain},
 };

@@ -38,6 +38,8 @@ struct session_report {
 	const struct client_hello *hello; /* NULL: no TLS */
 	enum label_quality label_quality;
 	bool has_reputation;
+	/* Before the session: without what was seen of it. */
+	enum reputation_standing standing_before;
 	struct reputation reputation; /* at the end, before that is learnt */
 	/* TLS that ended here; NULL: none, or not known. */
 	const char *tls_version;

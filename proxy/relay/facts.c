@@ -14,6 +14,7 @@
 #include "proxy/config/names.h"
 #include "proxy/daemon/log.h"
 #include "proxy/evidence/syn_map.h"
+#include "proxy/relay/compare.h"
 #include "proxy/relay/hello.h"
 #include "proxy/relay/place_keys.h"
 #include "proxy/relay/recall.h"
@@ -412,6 +413,7 @@ facts_report(struct conn *c)
 	}
 	tls_describe(c, &report);
 	recall_learn(c, &e, &report);
+	compare_learn(c, &e, &report);
 	log_session(&report);
 	record_end(c, &report);
 	metrics_session(w->options.metrics, &report);

@@ -45,17 +45,24 @@ names_of(const struct conn *c, const struct evidence *e, const char *ja4,
 	};
 }
 
+/* With what was seen of the session itself. */
 static struct reputation
-judge(const struct conn *c, const struct history_keys *keys)
+judge(const struct session *s, struct history *h)
+{
+	h->delivered = s->counts.messages;
+	h->is_behaving_badly =
+	    s->is_early || s->is_pipelining || s->is_non_smtp;
+	return reputation_of(h);
+}
+
+static void
+recall(const struct conn *c, const struct history_keys *keys, struct history *h)
 {
 	const struct worker *w = worker_of(c);
-	const struct session *s = &c->session;
-	struct history h;
 
-	memory_recall(w->options.memory, keys, uv_now(&w->loop), &h);
-	h.delivered = s->counts.messages;
-	h.is_behaving_badly = s->is_early || s->is_pipelining || s->is_non_smtp;
-	return reputation_of(&h);
+	memory_recall(w->options.memory, keys, uv_now(&w->loop), h);
+	h->delivered = 0;
+	h->is_behaving_badly = false;
 }
 
 void
@@ -65,6 +72,7 @@ recall_gather(const struct conn *c, struct evidence *e)
 	struct memory *m = worker_of(c)->options.memory;
 	struct history_names names;
 	struct history_keys keys;
+	struct history h;
 	struct reputation r;
 
 	if (m == NULL)
@@ -72,7 +80,8 @@ recall_gather(const struct conn *c, struct evidence *e)
 	names = names_of(c, e, evidence_has(e, EVIDENCE_JA4) ? e->ja4 : NULL,
 			 dialect);
 	memory_keys(m, &names, &keys);
-	r = judge(c, &keys);
+	recall(c, &keys, &h);
+	r = judge(&c->session, &h);
 	e->is_proven = r.is_proven;
 	e->present |= evidence_bit(EVIDENCE_PROVEN);
 	if (r.confidence > 0) {
@@ -94,13 +103,17 @@ recall_learn(const struct conn *c, const struct evidence *e,
 	char dialect[DIALECT_TEXT_CAP];
 	struct history_names names;
 	struct history_keys keys;
+	struct history h;
 	struct ledger_delta delta;
 
 	if (w->options.memory == NULL)
 		return;
 	names = names_of(c, e, report->ja4, dialect);
 	memory_keys(w->options.memory, &names, &keys);
-	report->reputation = judge(c, &keys);
+	recall(c, &keys, &h);
+	report->standing_before =
+	    (enum reputation_standing)reputation_of(&h).standing;
+	report->reputation = judge(&c->session, &h);
 	report->has_reputation = true;
 	reputation_session(&c->session, &delta);
 	memory_learn(w->options.memory, &keys, &delta, uv_now(&w->loop), NULL);

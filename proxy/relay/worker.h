@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 struct config;
+struct effects;
 struct dns;
 struct gate;
 struct journal_feed;
@@ -64,6 +65,7 @@ struct worker_options {
 	struct dns *dns;	       /* woken for the feed; or NULL: none */
 	struct name_feed *name_feed;   /* or NULL: none */
 	struct session_feed *sessions; /* told which there are; or NULL */
+	struct effects *effects;       /* or NULL: nothing is compared */
 	uint64_t holdout_salt;	       /* secret; see holdout.h */
 	uint64_t wall_ms;	       /* Unix time when the loop's was 0 */
 	struct tally *tally;	       /* of signatures; or NULL */

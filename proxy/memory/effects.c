@@ -1,0 +1,200 @@
+/*
+ * See effects.h. Looking for a row is a walk over 256 hashes, 2 KiB: a tenth
+ * of a microsecond, once for each session that was slowed.
+ */
+#include "proxy/memory/effects.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include "xxhash.h"
+
+/* So often the counts that say who gives way are halved. */
+#define AGE_EVERY 65536u
+
+struct effects {
+	pthread_mutex_t mutex;
+	uint32_t age;
+	uint32_t hand; /* of equals, the rows behind it give way first */
+	struct effects_all all;
+	uint64_t rule_hashes[EFFECTS_RULES];
+	uint64_t stack_hashes[EFFECTS_STACKS];
+	struct effects_rule rules[EFFECTS_RULES];
+	struct effects_stack stacks[EFFECTS_STACKS];
+};
+
+static void
+init_curves(struct patience curves[EFFECTS_CURVES])
+{
+	patience_init(&curves[EFFECTS_WAIT], PATIENCE_WAIT_MS);
+	patience_init(&curves[EFFECTS_SUM], PATIENCE_SUM_MS);
+}
+
+struct effects *
+effects_new(void)
+{
+	struct effects *e = calloc(1, sizeof(*e));
+
+	if (e == NULL)
+		return NULL;
+	for (size_t i = 0; i < EFFECTS_SORTS; i++)
+		init_curves(e->all.curves[i]);
+	(void)pthread_mutex_init(&e->mutex, NULL);
+	return e;
+}
+
+void
+effects_free(struct effects *e)
+{
+	if (e == NULL)
+		return;
+	(void)pthread_mutex_destroy(&e->mutex);
+	free(e);
+}
+
+static size_t
+find(const uint64_t *hashes, size_t count, uint64_t hash)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (hashes[i] == hash)
+			return i;
+	}
+	return count;
+}
+
+/* The row of that rule; a new one is made of the least. */
+static struct effects_rule *
+rule_row(struct effects *e, uint16_t id)
+{
+	const uint64_t hash = id + UINT64_C(1); /* 0: a free row */
+	size_t at = find(e->rule_hashes, EFFECTS_RULES, hash);
+
+	if (at < EFFECTS_RULES)
+		return &e->rules[at];
+	at = e->hand++ % EFFECTS_RULES;
+	for (size_t n = 0, i = at; n < EFFECTS_RULES; n++, i++) {
+		const size_t other = i % EFFECTS_RULES;
+
+		if (e->rules[other].sessions < e->rules[at].sessions)
+			at = other;
+	}
+	e->all.replaced += e->rule_hashes[at] != 0;
+	e->rule_hashes[at] = hash;
+	memset(&e->rules[at], 0, sizeof(e->rules[at]));
+	e->rules[at].id = id;
+	return &e->rules[at];
+}
+
+static struct effects_stack *
+stack_row(struct effects *e, const char *text)
+{
+	const uint64_t hash = XXH3_64bits(text, strlen(text)) | 1;
+	size_t at = find(e->stack_hashes, EFFECTS_STACKS, hash);
+	struct effects_stack *row;
+
+	if (at < EFFECTS_STACKS)
+		return &e->stacks[at];
+	at = e->hand++ % EFFECTS_STACKS;
+	for (size_t n = 0, i = at; n < EFFECTS_STACKS; n++, i++) {
+		const size_t other = i % EFFECTS_STACKS;
+
+		if (e->stacks[other].sessions < e->stacks[at].sessions)
+			at = other;
+	}
+	row = &e->stacks[at];
+	e->all.replaced += e->stack_hashes[at] != 0;
+	e->stack_hashes[at] = hash;
+	memset(row, 0, sizeof(*row));
+	(void)strncat(row->text, text, sizeof(row->text) - 1);
+	init_curves(row->curves);
+	return row;
+}
+
+/* A row that was seen once keeps that much, or it would be free. */
+static uint32_t
+halved(uint32_t sessions)
+{
+	return sessions > 1 ? sessions / 2 : sessions;
+}
+
+static void
+age(struct effects *e)
+{
+	if (++e->age < AGE_EVERY)
+		return;
+	e->age = 0;
+	for (size_t i = 0; i < EFFECTS_RULES; i++)
+		e->rules[i].sessions = halved(e->rules[i].sessions);
+	for (size_t i = 0; i < EFFECTS_STACKS; i++)
+		e->stacks[i].sessions = halved(e->stacks[i].sessions);
+}
+
+static void
+add_curves(struct patience curves[EFFECTS_CURVES],
+	   const struct effects_session *s)
+{
+	void (*const add)(struct patience *, uint32_t) =
+	    s->has_left ? patience_add_left : patience_add_stayed;
+
+	add(&curves[EFFECTS_WAIT], s->longest_ms);
+	add(&curves[EFFECTS_SUM], s->sum_ms);
+}
+
+void
+effects_add(struct effects *e, const struct effects_session *s)
+{
+	struct effects_rule *rule;
+	struct effects_stack *stack;
+
+	(void)pthread_mutex_lock(&e->mutex);
+	rule = rule_row(e, s->rule_id);
+	stack = stack_row(e, s->stack);
+	rule->sessions++;
+	stack->sessions++;
+	effect_add(&rule->effect, s->arm, s->network, s->facts);
+	effect_add(&stack->effect, s->arm, s->network, s->facts);
+	effect_add(&e->all.effect, s->arm, s->network, s->facts);
+	e->all.blind[s->arm] += s->is_blind;
+	if (s->was_held) {
+		add_curves(stack->curves, s);
+		add_curves(e->all.curves[s->sort], s);
+		add_curves(e->all.curves[EFFECTS_ALL], s);
+	}
+	age(e);
+	(void)pthread_mutex_unlock(&e->mutex);
+}
+
+bool
+effects_rule(struct effects *e, size_t row, struct effects_rule *out)
+{
+	(void)pthread_mutex_lock(&e->mutex);
+	*out = e->rules[row];
+	(void)pthread_mutex_unlock(&e->mutex);
+	return out->sessions > 0;
+}
+
+bool
+effects_stack(struct effects *e, size_t row, struct effects_stack *out)
+{
+	(void)pthread_mutex_lock(&e->mutex);
+	*out = e->stacks[row];
+	(void)pthread_mutex_unlock(&e->mutex);
+	return out->sessions > 0;
+}
+
+void
+effects_all(struct effects *e, struct effects_all *out)
+{
+	(void)pthread_mutex_lock(&e->mutex);
+	*out = e->all;
+	(void)pthread_mutex_unlock(&e->mutex);
+}
+
+void
+effects_print_size(FILE *out)
+{
+	fprintf(out, "effect of delays: %.1f MB\n",
+		(double)sizeof(struct effects) / 1e6);
+}
