@@ -548,3 +548,17 @@ dialect_text(const struct dialect *d, char *text)
 	put_end(&o, d);
 	return o.len;
 }
+
+bool
+dialect_is_pattern(const char *text, size_t len)
+{
+	static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ:._<+-?*";
+
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '\0' || strchr(letters, text[i]) == NULL)
+			return false;
+	}
+	return len > 0 && (memchr(text, ':', len) != NULL ||
+			   memchr(text, '*', len) != NULL);
+}

@@ -110,4 +110,10 @@ bool dialect_fin(struct dialect *d);
  * length; 0 and "": nothing was said yet. */
 size_t dialect_text(const struct dialect *d, char *text);
 
+/*
+ * True if text[0..len) can be a pattern of such texts, with `*` as in
+ * wildcard.h: the characters are theirs, and there is a `:` or a `*`.
+ */
+bool dialect_is_pattern(const char *text, size_t len);
+
 #endif

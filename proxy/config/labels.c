@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tarry/dialect.h"
+#include "tarry/wildcard.h"
+
 #define MESSAGE_CAP 512
 #define VALUE_SHOWN 100
 
@@ -21,12 +24,22 @@ struct place {
 	unsigned line;
 };
 
+/* A label of a way to speak. */
+struct spoken {
+	const char *name;
+	const char *pattern;
+	size_t literals; /* of its characters all but `*` */
+	struct place place;
+};
+
 struct labels {
+	struct spoken *spoken;
+	size_t spoken_count;
 	struct label *rows;
 	struct place *places; /* as many as rows */
 	size_t count;
 	size_t cap;
-	char **strings; /* names and paths, freed with the table */
+	char **strings; /* names, paths and texts, freed with the table */
 	size_t strings_count;
 };
 
@@ -148,6 +161,45 @@ take_pattern(struct reader *r, enum signature_level level, const char *value)
 	r->labels->places[r->labels->count++] = r->place;
 }
 
+static size_t
+count_literals(const char *pattern)
+{
+	size_t count = 0;
+
+	for (; *pattern != '\0'; pattern++)
+		count += *pattern != '*';
+	return count;
+}
+
+static void
+take_dialect(struct reader *r, const char *value)
+{
+	struct labels *l = r->labels;
+	struct spoken *rows;
+
+	if (!dialect_is_pattern(value, strlen(value))) {
+		complain(r,
+			 "no dialect, expected a text such as "
+			 "EHLO:*:mail.FROM<:*",
+			 value);
+		return;
+	}
+	r->error = -ENOMEM;
+	rows = realloc(l->spoken, (l->spoken_count + 1) * sizeof(*rows));
+	if (rows == NULL)
+		return;
+	l->spoken = rows;
+	rows += l->spoken_count;
+	*rows = (struct spoken){.name = r->name,
+				.pattern = keep(l, value),
+				.literals = count_literals(value),
+				.place = r->place};
+	if (rows->pattern == NULL)
+		return;
+	l->spoken_count++;
+	r->error = 0;
+}
+
 /* Sets *flag if value is `on`, clears it if it is `off`. */
 static void
 take_flag(const struct reader *r, const char *value, const char *on,
@@ -182,12 +234,16 @@ take_label_key(struct reader *r, const char *key, const char *value)
 			take_pattern(r, patterns[i].level, value);
 			return;
 		}
-	if (strcmp(key, "generic") == 0)
+	if (strcmp(key, "dialect") == 0)
+		take_dialect(r, value);
+	else if (strcmp(key, "generic") == 0)
 		take_flag(r, value, "no", "yes", &r->is_specific);
 	else if (strcmp(key, "scale") == 0)
 		take_flag(r, value, "soft", "exact", &r->is_scale_soft);
 	else
-		complain(r, "expected syn, stack, family, generic or scale",
+		complain(r,
+			 "expected syn, stack, family, dialect, generic or "
+			 "scale",
 			 key);
 }
 
@@ -347,15 +403,22 @@ labels_free(struct labels *labels)
 		free(labels->strings[i]);
 	free(labels->strings);
 	free(labels->places);
+	free(labels->spoken);
 	free(labels->rows);
 	free(labels);
+}
+
+size_t
+labels_count(const struct labels *labels)
+{
+	return labels->count + labels->spoken_count;
 }
 
 int
 labels_load(struct labels *labels, const char *path, labels_report *report,
 	    void *user)
 {
-	const size_t before = labels->count;
+	const size_t before = labels_count(labels);
 	struct reader r = {.labels = labels,
 			   .report = report,
 			   .user = user,
@@ -369,7 +432,7 @@ labels_load(struct labels *labels, const char *path, labels_report *report,
 		return -errno;
 	const int error = read_lines(&r, file);
 	fclose(file);
-	return error != 0 ? error : (int)(labels->count - before);
+	return error != 0 ? error : (int)(labels_count(labels) - before);
 }
 
 /* True if line i can never win against line j. */
@@ -391,19 +454,48 @@ is_shadowed_by(const struct labels *l, size_t i, size_t j)
 	return a->specific == b->specific ? j > i : b->specific;
 }
 
+/* The label `name`, because of `other`. */
+struct shadow {
+	const struct place *place;
+	const char *name;
+	const struct place *other_place;
+	const char *other;
+};
+
 static void
-warn_shadowed(const struct labels *l, size_t i, size_t j, labels_report *report,
-	      void *user)
+warn_shadowed(const struct shadow *s, labels_report *report, void *user)
 {
 	char message[MESSAGE_CAP];
 
 	snprintf(message, sizeof(message),
 		 "%s:%u: label \"%s\" never wins here, \"%s\" of %s:%u matches "
 		 "all that it does",
-		 l->places[i].path, l->places[i].line, l->rows[i].name,
-		 l->rows[j].name, l->places[j].path, l->places[j].line);
+		 s->place->path, s->place->line, s->name, s->other,
+		 s->other_place->path, s->other_place->line);
 	if (report != NULL)
 		report(user, LABELS_WARNING, message);
+}
+
+/* Among dialects only the same pattern said again takes all of one. */
+static size_t
+check_spoken(const struct labels *l, labels_report *report, void *user)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < l->spoken_count; i++)
+		for (size_t j = i + 1; j < l->spoken_count; j++) {
+			const struct spoken *a = &l->spoken[i];
+			const struct spoken *b = &l->spoken[j];
+
+			if (strcmp(a->pattern, b->pattern) != 0)
+				continue;
+			warn_shadowed(&(struct shadow){&a->place, a->name,
+						       &b->place, b->name},
+				      report, user);
+			count++;
+			break;
+		}
+	return count;
 }
 
 size_t
@@ -414,17 +506,31 @@ labels_check(const struct labels *labels, labels_report *report, void *user)
 	for (size_t i = 0; i < labels->count; i++)
 		for (size_t j = 0; j < labels->count; j++)
 			if (i != j && is_shadowed_by(labels, i, j)) {
-				warn_shadowed(labels, i, j, report, user);
+				warn_shadowed(
+				    &(struct shadow){&labels->places[i],
+						     labels->rows[i].name,
+						     &labels->places[j],
+						     labels->rows[j].name},
+				    report, user);
 				count++;
 				break;
 			}
-	return count;
+	return count + check_spoken(labels, report, user);
 }
 
-size_t
-labels_count(const struct labels *labels)
+const char *
+labels_dialect(const struct labels *labels, const char *text)
 {
-	return labels->count;
+	const struct spoken *best = NULL;
+
+	for (size_t i = 0; i < labels->spoken_count; i++) {
+		const struct spoken *one = &labels->spoken[i];
+
+		if ((best == NULL || one->literals >= best->literals) &&
+		    wildcard_match(one->pattern, text))
+			best = one;
+	}
+	return best != NULL ? best->name : NULL;
 }
 
 const char *

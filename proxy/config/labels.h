@@ -1,5 +1,5 @@
 /*
- * Label files: names for SYN signatures, for people.
+ * Label files: names for SYN signatures and dialects, for people.
  *
  * Two forms are read, told apart by their sections. Ours:
  *
@@ -10,8 +10,10 @@
  *   stack = *:64:0:M,7:mss,sok,ts,nop,ws:df,id+:0
  *   family = 64:mss,sok,ts,nop,ws:
  *
- * where syn, stack and family may repeat, and `generic` and `scale` hold for
- * the lines behind them in their section; and p0f v3's .fp files, of which
+ *   dialect = EHLO:*:MAIL.FROM<:*
+ *
+ * where all but the flags may repeat, and `generic` and `scale` hold for the
+ * signatures behind them in their section; and p0f v3's .fp files, of which
  * [tcp:request] is read (`label = s:unix:Linux:3.x`, `sig = ...`) and the
  * rest skipped. A comment begins with ; or # at the start of a line, or with
  * ; behind a blank.
@@ -61,5 +63,11 @@ size_t labels_count(const struct labels *labels);
  */
 const char *labels_find(const struct labels *labels, const struct syn *s,
 			enum label_quality *quality);
+
+/*
+ * The name for a dialect's text, or NULL: that of the pattern with the most
+ * characters that are not `*`, of equal ones the last. Owned by the table.
+ */
+const char *labels_dialect(const struct labels *labels, const char *text);
 
 #endif

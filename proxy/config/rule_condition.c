@@ -10,6 +10,7 @@
 #include "proxy/config/lists.h"
 #include "proxy/config/rule_index.h"
 #include "proxy/config/value.h"
+#include "tarry/dialect.h"
 
 /* A condition on its way into the policy. */
 struct build {
@@ -146,21 +147,6 @@ is_ja4_text(const struct list_item *item)
 	return true;
 }
 
-/* The same of a dialect. */
-static bool
-is_dialect_text(const struct list_item *item)
-{
-	static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz"
-				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ:._<+-?*";
-
-	for (size_t i = 0; i < item->len; i++) {
-		if (strchr(letters, item->text[i]) == NULL)
-			return false;
-	}
-	return item->len > 0 && (memchr(item->text, ':', item->len) != NULL ||
-				 memchr(item->text, '*', item->len) != NULL);
-}
-
 static void
 take_wildcard(void *ctx, const struct list_item *item)
 {
@@ -169,7 +155,8 @@ take_wildcard(void *ctx, const struct list_item *item)
 
 	if (is_item(item, "unknown"))
 		b->condition->is_unknown = true;
-	else if (is_dialect ? is_dialect_text(item) : is_ja4_text(item))
+	else if (is_dialect ? dialect_is_pattern(item->text, item->len)
+			    : is_ja4_text(item))
 		add_text(b, item);
 	else
 		tree_note(b->tree, REPORT_MISTAKE, b->section, item->place,

@@ -33,6 +33,8 @@ print_manners(const json_t *line)
 	}
 	if (text(line, "dialect")[0] != '\0')
 		printf(" %s", text(line, "dialect"));
+	if (text(line, "dialect_label")[0] != '\0')
+		printf(" (%s)", text(line, "dialect_label"));
 	printf("\n");
 }
 

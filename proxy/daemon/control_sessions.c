@@ -57,19 +57,24 @@ control_session_json(const struct control *c, uint32_t worker,
 {
 	char client[LOG_ADDRESS_CAP];
 	char dialect[DIALECT_TEXT_CAP];
+	const struct labels *labels = c->settings.labels;
 	const char *class = names_class(c->names, row->class_id);
 	const char *rule = names_rule(c->names, row->rule_id);
+	const char *label = NULL;
 
 	log_address(&row->client, client);
-	(void)dialect_text(&row->dialect, dialect);
+	if (dialect_text(&row->dialect, dialect) > 0 && labels != NULL)
+		label = labels_dialect(labels, dialect);
 	return json_pack(
-	    "{sI si ss so so ss ss sb sI sI so ss}", "id", (json_int_t)row->id,
-	    "worker", (int)worker, "client", client, "class",
-	    escape_json(class, strlen(class)), "rule",
+	    "{sI si ss so so ss ss sb sI sI so ss so}", "id",
+	    (json_int_t)row->id, "worker", (int)worker, "client", client,
+	    "class", escape_json(class, strlen(class)), "rule",
 	    escape_json(rule, strlen(rule)), "mode", row->mode, "phase",
 	    session_phase_name(row->phase), "held", (int)row->is_held, "age_ms",
 	    (json_int_t)row->age_ms, "held_ms", (json_int_t)row->held_ms,
-	    "manners", manners(row), "dialect", dialect);
+	    "manners", manners(row), "dialect", dialect, "dialect_label",
+	    label != NULL ? escape_json(label, strlen(label))
+			  : json_string(""));
 }
 
 static void

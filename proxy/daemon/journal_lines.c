@@ -341,7 +341,7 @@ journal_end(struct journal_feed *f, const struct session_report *r)
 		      smtp_verb_name((enum smtp_verb)s->last_verb),
 		      LOG_PEER_CAP);
 	log_line_manners(&l, s);
-	log_line_dialect(&l, s);
+	log_line_dialect(&l, r);
 	log_line_flag(&l, "greeted", s->is_greeted);
 	log_line_flag(&l, "tls", s->is_opaque && !s->is_lost);
 	log_line_flag(&l, "lost", s->is_lost);

@@ -62,8 +62,8 @@ void log_line_counts(struct log_line *l, const struct session_counts *c);
 /* The facts of how the client behaves, those that are so. */
 void log_line_manners(struct log_line *l, const struct session *s);
 
-/* Adds how the client spoke, and how long it thought, if it did. */
-void log_line_dialect(struct log_line *l, const struct session *s);
+/* Adds how the client spoke, its name, and how long it thought, if it did. */
+void log_line_dialect(struct log_line *l, const struct session_report *r);
 
 /* "sidecar", "kernel" or "none". */
 const char *log_line_syn_source(enum syn_source source);

@@ -2,6 +2,7 @@
  * The line of a session that is over (see log_line.h), and its `why`: every
  * delay has its reason in words (design, P7).
  */
+#include "proxy/config/labels.h"
 #include "proxy/daemon/log_line.h"
 
 #include <inttypes.h>
@@ -270,12 +271,18 @@ log_line_manners(struct log_line *l, const struct session *s)
 }
 
 void
-log_line_dialect(struct log_line *l, const struct session *s)
+log_line_dialect(struct log_line *l, const struct session_report *r)
 {
+	const struct session *s = r->session;
 	char text[DIALECT_TEXT_CAP];
 
-	if (dialect_text(&s->dialect, text) > 0)
+	if (dialect_text(&s->dialect, text) > 0) {
 		log_line_text(l, "dialect", text, sizeof text);
+		if (r->labels != NULL)
+			log_line_text(l, "dialect_label",
+				      labels_dialect(r->labels, text),
+				      LOG_PEER_CAP);
+	}
 	if (!s->has_gaps)
 		return;
 	log_line_number(l, "gap_low_ms", s->gap_low_ms);
@@ -392,7 +399,7 @@ log_line_session(struct log_line *l, const struct config_log *style,
 		      smtp_verb_name((enum smtp_verb)s->last_verb),
 		      LOG_PEER_CAP);
 	log_line_manners(l, s);
-	log_line_dialect(l, s);
+	log_line_dialect(l, r);
 	put_names(l, r);
 	put_tls(l, r);
 	log_line_flag(l, "lost", s->is_lost);

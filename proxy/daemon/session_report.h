@@ -17,6 +17,8 @@
 /* Where the SYN came from. */
 enum syn_source { SYN_FROM_NOWHERE, SYN_FROM_SIDECAR, SYN_FROM_KERNEL };
 
+struct labels;
+
 struct session_report {
 	/* Client, server, plan, counts, reason, marks; after the last step. */
 	const struct session *session;
@@ -37,6 +39,7 @@ struct session_report {
 	const char *ja4;   /* NULL: no TLS, or no whole ClientHello */
 	const struct client_hello *hello; /* NULL: no TLS */
 	enum label_quality label_quality;
+	const struct labels *labels; /* NULL: no names for dialects */
 	bool has_reputation;
 	/* Before the session: without what was seen of it. */
 	enum reputation_standing standing_before;

@@ -397,6 +397,7 @@ facts_report(struct conn *c)
 	gather(c, &e, &report.label_quality);
 	report.syn_source = (enum syn_source)c->facts.source;
 	report.label = e.label;
+	report.labels = w->options.rules.labels;
 	lookup_gather(c, &e);
 	report.has_dnsbl = evidence_has(&e, EVIDENCE_DNSBL);
 	report.has_dnswl = evidence_has(&e, EVIDENCE_DNSWL);

@@ -14,6 +14,14 @@ from test_tls import Python, ends_tls  # noqa: F401
 PLAIN = "EHLO:fqdn:MAIL.FROM<:RCPT.TO<:none:none:wwww:DATA:QUIT:-:crlf"
 PYTHON = "ehlo:fqdn:mail.FROM<:rcpt.TO<:size:none:wwww:data:quit:-:crlf"
 LATE_S = 0.7
+NAMES = """
+[label says box <"\x1b">]
+dialect = HELO:label:*
+[label Python]
+dialect = ehlo:*:mail.FROM<:*
+[label any]
+dialect = *
+"""
 RULES = f"""
 [class late]
 reply = {LATE_S * 1000:.0f}ms
@@ -26,9 +34,11 @@ class = late
 @pytest.fixture
 def serve(start_tarryd, start_sink, control_path, tmp_path):
     def start():
+        names = tmp_path / "names.ini"
+        names.write_text(NAMES)
         text = (f"[tarry]\nmode = enforce\n[listen smtp]\n"
                 f"address = 127.0.0.1:0\n[mta]\naddress = 127.0.0.1:1\n"
-                f"[syn]\nsidecar =\nlabels =\n[http]\naddress = 127.0.0.1:0\n"
+                f"[syn]\nsidecar =\nlabels = {names}\n[http]\naddress = 127.0.0.1:0\n"
                 f"[control]\nsocket = {(where := control_path())}\n{RULES}")
         tarryd = start_tarryd(start_sink().port, text=text)
         tarryd.control = where
@@ -68,6 +78,8 @@ def test_a_rule_slows_those_who_speak_so(serve):
     assert waits[0] < LATE_S <= min(waits[2:])
     assert dialects(tarryd, 2) == [
         PLAIN, PYTHON.replace(":size:", ":none:")]
+    assert re.findall(r" dialect_label=(\S+)", tarryd.log) == ["any",
+                                                               "Python"]
 
 
 def test_one_that_is_connected_shows_its_own(serve):
@@ -77,7 +89,10 @@ def test_one_that_is_connected_shows_its_own(serve):
         client.ask("HELO box")
         assert tarryd.ask("sessions")[0]["dialect"] == \
             "HELO:label:-:-:-:-:----:-:-:-:crlf"
-        assert "HELO:label:" in tarryd.ctl("sessions").stdout
+        assert tarryd.ask("sessions")[0]["dialect_label"] == \
+            'says box <"\\x1b">'
+        said = tarryd.ctl("sessions").stdout
+        assert "HELO:label:" in said and 'says box <"\\x1b">' in said
     assert dialects(tarryd, 1) == ["HELO:label:-:-:-:-:----:-:fin:-:crlf"]
 
 

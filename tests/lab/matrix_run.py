@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from lab import (BUILD, Program, parse_logfmt, skip_where_impossible,
+from lab import (BUILD, TOP, Program, parse_logfmt, skip_where_impossible,
                  wait_until)
 from matrix_client import CLIENTS
 from matrix_mail import (MAILS, Outcome, before_tls, bounce_codes,
@@ -55,8 +55,8 @@ def config_for(class_name, mta_address, has_proxy, listen, **tls):
         listen_smtp__address=f"{listen}:{PORT}",
         mta__address=f"{mta_address}:{PORT}", mta__max_connections=SLOTS,
         mta__client_address="proxy_v2" if has_proxy else "none",
-        mta__open_relay_checked="yes", syn__sidecar="", syn__labels="",
-        http__address="")
+        mta__open_relay_checked="yes", syn__sidecar="",
+        syn__labels=TOP / "config/signatures.ini", http__address="")
     parts = re.split(r"(?m)^(?=\[)", text)
     return "".join(part for part in parts if not part.startswith("[rule")) + \
         f"\n[rule everyone]\nclass = {class_name}\n"

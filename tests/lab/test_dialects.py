@@ -69,6 +69,16 @@ def test_who_speaks_otherwise_has_another_one(heard):
     skip_if_missing(heard)
 
 
+def test_its_name_is_in_the_label(heard):
+    for one in heard:
+        if one.skipped:
+            continue
+        assert len(one.labels) == 1 and None not in one.labels, \
+            (one.client, one.labels)
+        assert one.client in next(iter(one.labels))
+    skip_if_missing(heard)
+
+
 def spoken(*turns):
     """A session in which each turn is what one side says in one piece."""
     session = Session()

@@ -78,7 +78,14 @@ static const struct {
     {"level and text differ", "[label A]\nfamily = *:64:0:*:*,*::*:0\n", 0,
      "2: *:64:0:*:*,*::*:0: expected"},
     {"unknown key", "[label A]\nsin = 1\n" GOOD, 1,
-     "2: sin: expected syn, stack, family, generic or scale\n"},
+     "2: sin: expected syn, stack, family, dialect, generic or scale\n"},
+    {"a dialect", "[label A]\ndialect = EHLO:*\ndialect = *:both\n", 2, ""},
+    {"bad dialect", "[label A]\ndialect = EHLO\ndialect = EHLO:*,HELO:*\n", 0,
+     "2: EHLO: no dialect, expected a text such as\n3: EHLO:*,HELO:*: no"},
+    {"empty dialect", "[label A]\ndialect =\n" GOOD, 1, "2: : no dialect"},
+    {"a dialect said again",
+     "[label A]\ndialect = E:*\n[label B]\ndialect = E:*\n", 2,
+     "2: label \"A\" never wins here, \"B\" of "},
     {"bad flag", "[label A]\ngeneric = true\n" GOOD, 1,
      "2: true: expected no or yes\n"},
     {"no equals sign", "[label A]\nsyn\n" GOOD, 1,
@@ -196,6 +203,91 @@ missing_files_are_errors(void **state)
 	assert_int_equal(labels_count(labels), 0);
 	labels_free(labels);
 	labels_free(NULL);
+}
+
+static void
+the_most_literal_dialect_wins(void **state)
+{
+	static const char text[] = "[label EHLO]\ndialect = EHLO:*\n"
+				   "[label both]\ndialect = *:crlf\n"
+				   "dialect = *HELO:*\n"
+				   "[label plain]\ndialect = EHLO:fqdn:*\n"
+				   "[label wide]\ndialect = *************:*\n"
+				   "[label last]\ndialect = *:crlf*\n";
+	static const struct {
+		const char *text;
+		const char *want;
+	} said[] = {{"EHLO:fqdn:MAIL.FROM<:-", "plain"},
+		    {"EHLO:label:-", "EHLO"},
+		    {"HELO:none:-:crlf", "last"},
+		    {"EHLO+HELO:none:-", "both"},
+		    {"HELO:none:-", "both"},
+		    {"-:-", "wide"},
+		    {"-", NULL}};
+	struct reports r;
+	int count;
+	struct labels *labels = load_text(text, strlen(text), &r, &count);
+
+	(void)state;
+	assert_int_equal(count, 6);
+	assert_int_equal(labels_count(labels), 6);
+	for (size_t i = 0; i < COUNT(said); i++) {
+		const char *name = labels_dialect(labels, said[i].text);
+
+		if (strcmp(name == NULL ? "-" : name,
+			   said[i].want == NULL ? "-" : said[i].want) != 0)
+			fail_msg("%s: %s", said[i].text,
+				 name == NULL ? "-" : name);
+	}
+	labels_free(labels);
+}
+
+/* docs/DIALECTS.md, and the same clients with an MTA that offers less. */
+static void
+shipped_file_names_dialects(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *want; /* in its name */
+	} said[] = {
+	    {"EHLO:fqdn:MAIL.FROM<:RCPT.TO<:SIZE+BODY:ORCPT:wRDQ:DATA:QUIT:-:"
+	     "crlf",
+	     "Postfix"},
+	    {"EHLO:fqdn:MAIL.FROM<:RCPT.TO<:SIZE+BODY:none:wwww:DATA:QUIT:-:"
+	     "crlf",
+	     "Postfix"},
+	    {"EHLO:fqdn:MAIL.FROM<:RCPT.TO<:SIZE:none:wRDQ:BDAT:QUIT:-:crlf",
+	     "Exim"},
+	    {"EHLO:fqdn:MAIL.FROM<:RCPT.TO<:SIZE:none:wRDQ:DATA:QUIT:-:crlf",
+	     "Exim"},
+	    {"EHLO:fqdn:MAIL.From<:RCPT.To<:SIZE:none:wRDw:DATA:QUIT:-:crlf",
+	     "sendmail"},
+	    {"ehlo:label:mail.FROM<:rcpt.TO<:none:none:wwww:data:QUIT:-:crlf",
+	     "smtplib"},
+	    {"EHLO:fqdn:MAIL.FROM<:RCPT.TO<:SIZE:none:wwww:DATA:QUIT:-:crlf",
+	     "curl"},
+	    {"HELO:fqdn:MAIL.FROM<:RCPT.TO<:none:none:wwww:DATA:QUIT:-:crlf",
+	     "s-nail"},
+	    {"EHLO:fqdn:MAIL.FROM<:RCPT.TO<:none:none:wwww:DATA:QUIT:-:crlf",
+	     "swaks"},
+	    {"EHLO:fqdn:MAIL.FROM<:RCPT.TO<:none:none:www-:DATA:fin:-:crlf",
+	     "nodemailer"},
+	    {"EHLO:ip4:MAIL.FROM<:RCPT.TO<:x:none:wwww:DATA:fin:-:lf", NULL},
+	};
+	struct labels *labels = labels_new();
+
+	(void)state;
+	assert_true(labels_load(labels, SHIPPED, NULL, NULL) > 0);
+	for (size_t i = 0; i < COUNT(said); i++) {
+		const char *name = labels_dialect(labels, said[i].text);
+
+		if (said[i].want == NULL
+			? name != NULL
+			: name == NULL || strstr(name, said[i].want) == NULL)
+			fail_msg("%s: %s", said[i].text,
+				 name == NULL ? "-" : name);
+	}
+	labels_free(labels);
 }
 
 static void
@@ -373,6 +465,8 @@ main(void)
 	    cmocka_unit_test(nul_bytes_are_reported),
 	    cmocka_unit_test(missing_files_are_errors),
 	    cmocka_unit_test(names_and_flags_are_taken),
+	    cmocka_unit_test(the_most_literal_dialect_wins),
+	    cmocka_unit_test(shipped_file_names_dialects),
 	    cmocka_unit_test(a_later_file_wins),
 	    cmocka_unit_test(shipped_file_names_stacks),
 	    cmocka_unit_test(p0f_file_is_taken_whole),
