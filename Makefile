@@ -4,7 +4,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 PKGS_tarryd := libuv inih libmicrohttpd libxxhash libcap-ng jansson libssl \
-	libcrypto sqlite3 libcares libpsl
+	libcrypto sqlite3 libcares libpsl libmaxminddb
 PKGS_tarry-sidecar := libuv libpcap libxxhash libcap-ng
 PKGS_tarry-sink := libuv
 PKGS_tarryctl := jansson inih libpcap

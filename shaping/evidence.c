@@ -53,6 +53,8 @@ evidence_number(const struct evidence *e, enum evidence_kind kind)
 		return e->reputation_number;
 	case EVIDENCE_PROVEN:
 		return e->is_proven;
+	case EVIDENCE_ASN:
+		return e->asn;
 	case EVIDENCE_DNSBL:
 		return e->dnsbl;
 	case EVIDENCE_DNSWL:

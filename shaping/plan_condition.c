@@ -128,6 +128,16 @@ has_net(const struct policy_condition *c, const struct addr *client)
 	return false;
 }
 
+static bool
+has_number(const struct policy_condition *c, uint32_t number)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		if (number >= c->ranges[i].low && number <= c->ranges[i].high)
+			return true;
+	}
+	return false;
+}
+
 bool
 evidence_tells(const struct evidence *e, enum evidence_kind kind)
 {
@@ -191,6 +201,8 @@ has_value(const struct policy_condition *c, const struct evidence *e,
 		return has_wildcard(c, e->ja4) || has_wildcard(c, e->ja4_raw);
 	if (c->kind == EVIDENCE_DIALECT)
 		return has_wildcard(c, e->dialect);
+	if (c->ranges != NULL)
+		return has_number(c, evidence_number(e, c->kind));
 	number = c->list > 0 ? e->list_weights[c->list - 1]
 			     : number_of(e, c->kind, so_far);
 	return number >= c->low && number <= c->high;

@@ -38,6 +38,7 @@ struct evidence {
 	uint32_t reputation_number;
 	const char *reputation; /* NULL: unknown; reputation_name() */
 	bool is_proven;
+	uint32_t asn;
 	uint32_t dnsbl;
 	uint32_t dnswl;
 	uint16_t lists_known;	     /* of those two one by one: a bit each */

@@ -25,6 +25,11 @@ struct policy_class {
 	uint32_t caps[PLAN_CAPS]; /* sessions by enum plan_cap; 0: no cap */
 };
 
+struct policy_range {
+	uint32_t low;
+	uint32_t high;
+};
+
 /*
  * One condition: the fact must be there and, with any of the listed values,
  * hold; negated, with none of them. A condition on an absent fact is false,
@@ -40,6 +45,7 @@ struct policy_condition {
 	const struct signature_pattern *patterns; /* PATTERN */
 	const struct net *nets;			  /* NETS */
 	const char *const *texts;		  /* TEXT, whole, any case */
+	const struct policy_range *ranges;	  /* NUMBER, a list of them */
 	size_t count;				  /* of the list in use */
 	uint32_t low;				  /* NUMBER, FLAG: low..high */
 	uint32_t high;

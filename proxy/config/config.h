@@ -142,6 +142,11 @@ struct config_dns {
 	size_t lists_count;
 };
 
+/* [asn] */
+struct config_asn {
+	const char *database; /* path; "": none */
+};
+
 struct config {
 	/* [tarry]; its mode is policy.is_shadow */
 	uint32_t workers;
@@ -159,6 +164,7 @@ struct config {
 	struct config_verdict verdict;
 	struct config_learn learn;
 	struct config_dns dns;
+	struct config_asn asn;
 	struct config_log log;
 	struct config_journal journal;
 

@@ -39,6 +39,7 @@ const size_t sections_count = sizeof(sections) / sizeof(*sections);
 #define OFFSET_dnsbl(field) offsetof(struct config_list, field)
 #define OFFSET_dnswl(field) offsetof(struct config_list, field)
 #define OFFSET_list(field) 0
+#define OFFSET_asn(field) offsetof(struct config, field)
 #define OFFSET_control(field) offsetof(struct config, field)
 #define OFFSET_learn(field) offsetof(struct config, field)
 #define OFFSET_verdict(field) offsetof(struct config, field)
@@ -230,5 +231,6 @@ key_is_list(const struct key *key)
 	       key->type == KEY_NETS || key->type == KEY_PATTERNS ||
 	       key->type == KEY_LABELS || key->type == KEY_LISTENERS ||
 	       key->type == KEY_WILDCARDS || key->type == KEY_STANDINGS ||
-	       key->type == KEY_PTRS || key->type == KEY_LISTS;
+	       key->type == KEY_PTRS || key->type == KEY_LISTS ||
+	       key->type == KEY_RANGES;
 }

@@ -44,7 +44,8 @@ enum key_type {
 	KEY_WILDCARDS,
 	KEY_STANDINGS, /* words of reputation_name(), a list */
 	KEY_PTRS,
-	KEY_LISTS, /* names of [list NAME], a list */
+	KEY_LISTS,  /* names of [list NAME], a list */
+	KEY_RANGES, /* a list of them */
 	KEY_RANGE,
 	KEY_YESNO
 };

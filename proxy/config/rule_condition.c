@@ -23,6 +23,7 @@ struct build {
 	struct net *nets;
 	struct signature_pattern *patterns;
 	const char **texts;
+	struct policy_range *ranges;
 };
 
 static bool
@@ -300,6 +301,36 @@ take_number(struct build *b, const struct tree_entry *e)
 }
 
 static void
+take_range(void *ctx, const struct list_item *item)
+{
+	struct build *b = ctx;
+	struct policy_condition *c = b->condition;
+	const char *text = arena_text(b->tree->arena, item->text, item->len);
+	struct policy_range range;
+	struct policy_range *all;
+	struct value_why why;
+
+	if (is_item(item, "unknown")) {
+		c->is_unknown = true;
+		return;
+	}
+	if (text == NULL)
+		return;
+	if (!value_range(text, b->key->min, b->key->max, &range.low,
+			 &range.high, &why)) {
+		tree_note(b->tree, REPORT_MISTAKE, b->section, item->place,
+			  "%s", why.text);
+		return;
+	}
+	all = arena_grow(b->tree->arena, b->ranges, c->count, sizeof(*all));
+	if (all == NULL)
+		return;
+	all[c->count++] = range;
+	b->ranges = all;
+	c->ranges = all;
+}
+
+static void
 take_entry(struct build *b, const struct tree_entry *e)
 {
 	switch (b->key->type) {
@@ -328,6 +359,9 @@ take_entry(struct build *b, const struct tree_entry *e)
 		break;
 	case KEY_LISTS:
 		list_each(b->tree, b->section, e, LIST_COMMAS, take_listed, b);
+		break;
+	case KEY_RANGES:
+		list_each(b->tree, b->section, e, LIST_COMMAS, take_range, b);
 		break;
 	case KEY_RANGE:
 	case KEY_YESNO:

@@ -232,6 +232,7 @@ setting_put(const struct key *key, void *base, const char *text,
 	case KEY_STANDINGS:
 	case KEY_PTRS:
 	case KEY_LISTS:
+	case KEY_RANGES:
 	case KEY_RANGE:
 	case KEY_YESNO:
 		break;
@@ -420,6 +421,7 @@ setting_print(const struct key *key, const void *base, FILE *out)
 	case KEY_STANDINGS:
 	case KEY_PTRS:
 	case KEY_LISTS:
+	case KEY_RANGES:
 	case KEY_RANGE:
 	case KEY_YESNO:
 		break;

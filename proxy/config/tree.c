@@ -9,7 +9,7 @@
 
 #include "proxy/config/ini_reader.h"
 
-#define LIST_CAP 400
+#define LIST_CAP 1000
 
 /* A file on its way into a tree. */
 struct reading {

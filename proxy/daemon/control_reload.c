@@ -108,6 +108,7 @@ put_in_force(struct control *c)
 {
 	struct worker_rules rules = {.config = c->settings.config,
 				     .labels = c->settings.labels,
+				     .asn = c->settings.asn,
 				     .tls = c->settings.tls};
 
 	if (is_other_mta(&c->reload.before.config->mta,

@@ -162,6 +162,7 @@ start_workers(struct control *c, uint64_t nofile)
 	    .seats = c->sessions_limit / c->settings.config->workers,
 	    .rules = {.config = c->settings.config,
 		      .labels = c->settings.labels,
+		      .asn = c->settings.asn,
 		      .tls = c->settings.tls,
 		      .epoch = c->names_asked.epoch},
 	    .syn_map = c->syn_map,

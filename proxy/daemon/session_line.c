@@ -293,6 +293,8 @@ log_line_dialect(struct log_line *l, const struct session_report *r)
 static void
 put_names(struct log_line *l, const struct session_report *r)
 {
+	if (r->asn != 0)
+		log_line_number(l, "asn", r->asn);
 	if (r->has_dnsbl)
 		log_line_number(l, "dnsbl", r->dnsbl);
 	if (r->has_dnswl)

@@ -36,6 +36,7 @@ struct session_report {
 	const char *lists; /* each of them, evidence_lists_text(); or NULL */
 	const char *ptr;   /* NULL: not known */
 	const char *pool;  /* NULL: not known, or none */
+	uint32_t asn;	   /* 0: not known */
 	const char *ja4;   /* NULL: no TLS, or no whole ClientHello */
 	const struct client_hello *hello; /* NULL: no TLS */
 	enum label_quality label_quality;

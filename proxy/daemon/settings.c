@@ -8,6 +8,7 @@
 #include "xxhash.h"
 
 #include "proxy/config/tree.h"
+#include "proxy/evidence/asn.h"
 #include "proxy/relay/tls_context.h"
 
 /* Names for signatures: for people, so nothing fails for want of them. */
@@ -33,10 +34,31 @@ load_labels(const struct config *config, labels_report *say, void *user)
 	return labels;
 }
 
+/* Mail goes on without: a warning, where the file says it. */
+static struct asn *
+load_asn(const struct config *config, struct report *report)
+{
+	const struct tree_entry *e =
+	    tree_entry(tree_section(config->tree, "asn", ""), "database");
+	struct asn *asn = NULL;
+	char why[100];
+
+	if (config->asn.database[0] == '\0')
+		return NULL;
+	if (asn_open(&asn, config->asn.database, why, sizeof why) != 0)
+		report_add(report, REPORT_WARNING,
+			   e != NULL ? e->file : TREE_BUILT_IN,
+			   e != NULL ? e->line : 0,
+			   "asn.database: %s: %s; no network has a number",
+			   config->asn.database, why);
+	return asn;
+}
+
 void
 settings_free(struct settings *settings)
 {
 	labels_free(settings->labels);
+	asn_close(settings->asn);
 	tls_context_let_go(settings->tls);
 	config_free(settings->config);
 	*settings = (struct settings){0};
@@ -50,6 +72,7 @@ settings_load(struct settings *out, const struct options *options,
 			     &options->overrides, report);
 
 	out->labels = NULL;
+	out->asn = NULL;
 	out->tls = NULL;
 	if (rc == 0)
 		rc = tls_context_load(&out->tls, out->config, report);
@@ -58,6 +81,7 @@ settings_load(struct settings *out, const struct options *options,
 		return rc;
 	}
 	out->labels = load_labels(out->config, say, user);
+	out->asn = load_asn(out->config, report);
 	return 0;
 }
 

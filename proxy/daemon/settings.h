@@ -9,11 +9,13 @@
 #include "proxy/config/labels.h"
 #include "proxy/daemon/options.h"
 
+struct asn;
 struct tls_context;
 
 struct settings {
 	struct config *config;
 	struct labels *labels;	 /* or NULL */
+	struct asn *asn;	 /* or NULL: no database */
 	struct tls_context *tls; /* or NULL: TLS does not end here */
 };
 
@@ -22,7 +24,8 @@ struct settings {
 
 /*
  * Loads. What is to be said of the configuration goes into the report, of the
- * label file to `say`, which may be NULL; a label file never fails.
+ * label file to `say`, which may be NULL; a label file never
+ * fails, and neither does a database of networks.
  * Returns 0 with *out the caller's (settings_free()), or a negative errno of
  * config_load(), *out empty.
  */

@@ -219,8 +219,8 @@ map_fd(int fd, struct mapping **out)
 		goto free_m;
 	fault = "it cannot be mapped";
 	/* Populated: else each set costs its first look a page fault. */
-	m->memory = mmap(NULL, m->bytes, PROT_READ, MAP_SHARED | MAP_POPULATE,
-			 fd, 0);
+	m->memory =
+	    mmap(NULL, m->bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
 	if (m->memory == MAP_FAILED)
 		goto free_m;
 	fault = syn_reader_open(&m->reader, m->memory, m->bytes);

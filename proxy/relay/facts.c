@@ -13,6 +13,7 @@
 #include "proxy/config/labels.h"
 #include "proxy/config/names.h"
 #include "proxy/daemon/log.h"
+#include "proxy/evidence/asn.h"
 #include "proxy/evidence/syn_map.h"
 #include "proxy/relay/compare.h"
 #include "proxy/relay/hello.h"
@@ -266,6 +267,8 @@ gather(struct conn *c, struct evidence *e, enum label_quality *quality)
 	set(e, EVIDENCE_NETWORK);
 	e->listener = c->listener->name;
 	set(e, EVIDENCE_LISTENER);
+	e->asn = asn_find(worker_of(c)->options.rules.asn, &e->client);
+	set_if(e, EVIDENCE_ASN, e->asn != 0);
 	if (!parsed_syn(c, &e->syn))
 		return;
 	set(e, EVIDENCE_SYN);
@@ -405,6 +408,7 @@ facts_report(struct conn *c)
 	report.dnswl = e.dnswl;
 	report.ptr = e.ptr;
 	report.pool = lookup_pool(c);
+	report.asn = e.asn;
 	report.lists = evidence_lists_text(&e, lists) > 0 ? lists : NULL;
 	hello_describe(c, &report);
 	if (evidence_has(&e, EVIDENCE_SYN)) {

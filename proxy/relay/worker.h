@@ -18,6 +18,7 @@ struct config;
 struct effects;
 struct dns;
 struct gate;
+struct asn;
 struct journal_feed;
 struct labels;
 struct metrics;
@@ -46,6 +47,7 @@ typedef void worker_notice_fn(void *ctx, uint32_t worker,
 struct worker_rules {
 	const struct config *config;
 	const struct labels *labels; /* or NULL */
+	const struct asn *asn;	     /* or NULL */
 	struct tls_context *tls;     /* or NULL: TLS does not end here */
 	uint32_t epoch;		     /* another one each time */
 };

@@ -51,6 +51,7 @@ static const char *const ja4_patterns[] = {
     "*",
     "t13i871000_c66346c74e42_24695f2957a7"};
 static const char *const lists[] = {"few", "many", "none"};
+static const char *const networks[] = {"1, 3", "2..", "unknown", "unknown, 2"};
 static const char *const zones[] = {"dnsbl", "dnsbl.a", "dnsbl.b", "dnswl.c"};
 static const char *const numbers[] = {"mss",
 				      "distance",
@@ -126,6 +127,9 @@ put_conditions(FILE *out)
 		put_list(out, "listed", lists, COUNT_OF(lists));
 	if (draw(6) == 0)
 		put_number(out, PICK(zones));
+	if (draw(9) == 0)
+		fprintf(out, "%sasn = %s\n", draw(2) ? "not." : "",
+			PICK(networks));
 	if (draw(4) == 0)
 		put_list(out, "label", labels, COUNT_OF(labels));
 	if (draw(20) == 0)
@@ -246,6 +250,7 @@ random_client(void)
 	e.network_sessions = draw(5);
 	e.stack_sessions = draw(5);
 	e.client_rate = draw(5);
+	e.asn = draw(5);
 	e.dnsbl = draw(4);
 	e.dnswl = draw(4);
 	e.lists_known = (uint16_t)draw(8);
