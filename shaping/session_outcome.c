@@ -97,19 +97,15 @@ outcome_reply(struct step *st, const struct pending *e, uint16_t code)
 		return;
 	w = last_line(st);
 	what = outcome_of(stage, code, w.text, w.len);
-	/* With PRDR each recipient was counted before. */
-	if (stage != OUTCOME_AT_MESSAGE)
-		count(st->s, what, 1);
-	else if (what == OUTCOME_DELIVERED && !leg->is_prdr)
+	if (stage == OUTCOME_AT_MESSAGE && what == OUTCOME_DELIVERED)
 		count(st->s, what, leg->rcpts);
-	else if (what != OUTCOME_DELIVERED && leg->rcpts > 0)
+	else if (stage != OUTCOME_AT_MESSAGE || leg->rcpts > 0)
 		count(st->s, what, 1);
 	if (stage != OUTCOME_AT_MESSAGE)
 		return;
 	if (what == OUTCOME_PROTOCOL)
 		manners_refused(st);
 	note_message(st, what, code, &w);
-	leg->is_prdr = false;
 	leg->rcpts = 0;
 }
 
@@ -128,10 +124,16 @@ outcome_closing(struct step *st, uint16_t code)
 		manners_refused(st);
 }
 
+/* Who is accepted here is delivered to if the last reply says so too. */
 void
 outcome_part(struct step *st, uint16_t code)
 {
-	struct words w = last_line(st);
+	struct words w;
 
+	if (code < 400)
+		return;
+	w = last_line(st);
 	count(st->s, outcome_of(OUTCOME_AT_MESSAGE, code, w.text, w.len), 1);
+	if (st->leg->rcpts > 0)
+		st->leg->rcpts--;
 }

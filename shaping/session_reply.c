@@ -247,7 +247,6 @@ is_prdr_part(struct leg *leg, const struct pending *e, uint16_t code)
 	if (!outcome_is_message(e) || code != PRDR_FOLLOWS)
 		return false;
 	leg->prdr_left = leg->rcpts + 1;
-	leg->is_prdr = true;
 	return true;
 }
 

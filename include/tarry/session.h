@@ -250,7 +250,6 @@ struct leg {
 	bool is_in_ring;
 	bool is_begun;	  /* MAIL or AUTH was said: too late for our TLS */
 	bool is_gathered; /* a reply to EHLO waits, unused, to be whole */
-	bool is_prdr;	/* this message's recipients had replies of their own */
 	bool has_hello; /* EHLO or HELO was answered */
 	bool may_pipeline;	  /* and that answer offers PIPELINING */
 	struct dialect_line line; /* the client's, under way */

@@ -4,6 +4,8 @@ import os
 import random
 import re
 import smtplib
+import socket
+import time
 
 import pytest
 
@@ -29,7 +31,14 @@ NAMES = ("delivered", "spam", "unknown_users", "relay_probes", "policy",
 
 
 class Judge(ScriptedMta):
-    """Answers as the recipient's name or the text's first word tells it."""
+    """Answers as the recipient's name or the text's words tell it: the first
+    one is for the message, with PRDR the others for the recipients."""
+
+    def __init__(self, **script):
+        super().__init__(plain_sessions=0, EHLO=b"250-mta.example\r\n"
+                         b"250-PIPELINING\r\n250-CHUNKING\r\n250 PRDR\r\n",
+                         **script)
+        self.chunks = {}
 
     def answer(self, client, lines, script):
         line = lines.readline(1000)
@@ -37,9 +46,16 @@ class Judge(ScriptedMta):
         if verb == b"RCPT":
             name = re.search(rb"<(\w+)@", line)[1].decode()
             client.sendall(RECIPIENTS[name][0] + b"\r\n")
+        elif verb == b"AUTH":
+            client.sendall(b"535 5.7.8 not with that password\r\n")
         elif verb == b"BDAT":
-            text = lines.read(int(line.split()[1]))
-            client.sendall(self.judge(text))
+            text = self.chunks.pop(client, b"") + \
+                lines.read(int(line.split()[1]))
+            if line.split()[-1].upper() == b"LAST":
+                client.sendall(self.judge(text))
+            else:
+                self.chunks[client] = text
+                client.sendall(b"250 2.0.0 go on\r\n")
         elif verb == b"DATA":
             client.sendall(b"354 go on\r\n")
             text = b""
@@ -55,18 +71,40 @@ class Judge(ScriptedMta):
 
     @staticmethod
     def judge(text):
-        return TEXTS[text.split()[0].decode()][0] + b"\r\n"
+        first, *others = [TEXTS[word][0] for word in
+                          text.decode().split("\r\n")[0].split()]
+        lines = [b"353 one for each", *others, first] if others else [first]
+        return b"".join(line + b"\r\n" for line in lines)
 
 
 @pytest.fixture
 def judge():
-    made = Judge(plain_sessions=0)
+    made = Judge()
     yield made
     made.close()
 
 
-def one_mail(smtp, draw, want, is_cut):
-    smtp.mail("a@b.example")
+def say_text(smtp, draw, text):
+    """In one piece, in chunks that wait for their answers, or that do not."""
+    how = draw.choice(("data", "chunk", "chunks", "stream"))
+    if how == "data":
+        return smtp.data(text)
+    body = text.encode() + b"\r\nand more of it\r\n"
+    cuts = sorted(draw.sample(range(len(body)), 0 if how == "chunk" else 2))
+    pieces = [body[i:j] for i, j in zip([0, *cuts], [*cuts, len(body)])]
+    says = [b"BDAT %d%s\r\n%s" % (len(piece), b"" if left else b" LAST", piece)
+            for left, piece in zip(range(len(pieces) - 1, -1, -1), pieces)]
+    if how == "stream":
+        smtp.send(b"".join(says))
+    for one in says:
+        if how != "stream":
+            smtp.send(one)
+        code = smtp.getreply()[0]
+    return code
+
+
+def name_recipients(smtp, draw, want):
+    """How many were accepted."""
     accepted = 0
     for name in draw.choices(list(RECIPIENTS), k=draw.randint(1, 4)):
         smtp.rcpt(f"{name}@d.example")
@@ -74,6 +112,26 @@ def one_mail(smtp, draw, want, is_cut):
         accepted += not what
         if what:
             want[what] += 1
+    return accepted
+
+
+def judged_one_by_one(smtp, draw, want, accepted):
+    """PRDR: the last reply has the last word on whom the others accepted."""
+    words = draw.choices(list(TEXTS), k=accepted)
+    last = draw.choice(list(TEXTS)) if "mail" in words else words[-1]
+    say_text(smtp, draw, " ".join([last, *words]))
+    for _ in range(accepted + 1):  # the first of them was read
+        smtp.getreply()
+    for word in words:
+        if word != "mail":
+            want[TEXTS[word][1]] += 1
+    if "mail" in words:
+        want[TEXTS[last][1]] += words.count("mail") if last == "mail" else 1
+
+
+def one_mail(smtp, draw, want, is_cut):
+    smtp.docmd(f"MAIL FROM:<{draw.choice(['a@b.example', ''])}>")
+    accepted = name_recipients(smtp, draw, want)
     if not accepted or draw.random() < 0.2:
         smtp.rset()
         return
@@ -83,14 +141,11 @@ def one_mail(smtp, draw, want, is_cut):
         smtp.putcmd("DATA")
         smtp.getreply()
         smtp.send(text.encode() + b" that is not")
-        return
-    if draw.random() < 0.3:
-        body = text.encode() + b" in a chunk\r\n"
-        smtp.send(b"BDAT %d LAST\r\n%s" % (len(body), body))
-        smtp.getreply()
+    elif draw.random() < 0.3:
+        judged_one_by_one(smtp, draw, want, accepted)
     else:
-        smtp.data(text)
-    want[what] += accepted if what == "delivered" else 1
+        say_text(smtp, draw, text)
+        want[what] += accepted if what == "delivered" else 1
 
 
 def one_session(smtp, draw):
@@ -98,6 +153,9 @@ def one_session(smtp, draw):
     want = dict.fromkeys(NAMES, 0)
     port = smtp.sock.getsockname()[1]
     smtp.ehlo("c.example")
+    if draw.random() < 0.1:
+        smtp.docmd("AUTH PLAIN AGEAYg==")
+        want["auth_failures"] += 1
     mails = draw.randint(0, 3)
     is_cut = draw.random() < 0.15
     for i in range(mails):
@@ -107,6 +165,14 @@ def one_session(smtp, draw):
     else:
         smtp.quit()
     return port, want
+
+
+def lines_of(tarryd, count):
+    """That many lines of sessions, when they are there."""
+    return wait_until(
+        lambda: (found := re.findall(r"^.*event=session .*$", tarryd.log,
+                                     re.M)) and len(found) >= count and found,
+        f"{count} lines", 60)
 
 
 @pytest.mark.parametrize("is_tls", (False, True))
@@ -119,16 +185,69 @@ def test_outcomes_are_those_that_were(is_tls, judge, proxy_for, ends_tls):
     else:
         tarryd = proxy_for("127.0.0.1", judge.port, **keys).wait_ready()
     draw = random.Random(7)
+    wants = []
     for number in range(SESSIONS):
         smtp = Python(tarryd) if is_tls else smtplib.SMTP(
             "127.0.0.1", tarryd.port, timeout=30)
-        port, want = one_session(smtp, draw)
-        # Ports are used again: the newest line is the one.
-        line = wait_until(
-            lambda: (found := re.findall(r"^.*event=session .*$", tarryd.log,
-                                         re.M))
-            and len(found) == number + 1 and found[-1], "the log line")
+        wants.append(one_session(smtp, draw))
+        if number % 25 == 24:  # lines may be lost where they come too fast
+            lines_of(tarryd, number + 1)
+    lines = lines_of(tarryd, SESSIONS)
+    assert len(lines) == SESSIONS
+    # Ports are used again, but not out of turn.
+    for line, (port, want) in zip(lines, wants):
         assert f" port={port} " in line
         said = {name: int(re.search(rf"\b{name}=(\d+)", line)[1])
                 for name in NAMES}
         assert said == want, line
+    total = {name: sum(want[name] for _, want in wants) for name in NAMES}
+    assert SESSIONS < 100 or all(
+        total[name] for name in NAMES if name != "protocol"), total
+
+
+HELD_S = 30
+GIVES_UP = f"""
+[class held]
+greet = {HELD_S}s
+[class slow]
+reply = 15s
+[rule held]
+network = 127.0.0.8
+class = held
+[rule slow]
+network = 127.0.0.9
+class = slow
+[rule everyone]
+class = pass
+"""
+
+
+@pytest.mark.parametrize("source", ("127.0.0.8", "127.0.0.9"))
+def test_who_gives_up_is_told_with_the_delay_so_far(source, judge,
+                                                    start_tarryd):
+    text = (f"[tarry]\nmode = enforce\n[listen smtp]\n"
+            f"address = 127.0.0.1:0\n[mta]\naddress = 127.0.0.1:1\n"
+            f"client_address = none\nopen_relay_checked = yes\n"
+            f"[syn]\nsidecar =\nlabels =\n[http]\naddress = 127.0.0.1:0\n"
+            f"{GIVES_UP}")
+    tarryd = start_tarryd(judge.port, text=text).wait_ready()
+    draw = random.Random(source)
+    count = max(5, SESSIONS // 20)
+    waited = []
+    for _ in range(count):
+        with socket.create_connection(("127.0.0.1", tarryd.port), 30,
+                                      (source, 0)) as client:
+            begin = time.monotonic()
+            if source == "127.0.0.9":
+                assert client.recv(200).startswith(b"220")
+                client.sendall(b"EHLO c.example\r\n")
+                begin = time.monotonic()
+            client.settimeout(draw.uniform(0.05, 0.5))
+            with pytest.raises(TimeoutError):
+                client.recv(200)
+            waited.append(time.monotonic() - begin)
+    for line, seconds in zip(lines_of(tarryd, count), waited):
+        assert " reason=gave_up " in line
+        said_ms = int(re.search(r" gave_up_ms=(\d+)", line)[1])
+        # What the MTA takes for its answer is no delay of ours.
+        assert seconds * 1000 - 60 <= said_ms <= seconds * 1000 + 500, line

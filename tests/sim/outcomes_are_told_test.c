@@ -141,6 +141,27 @@ recipients_of_their_own(void **state)
 	assert_int_equal(counted(OUTCOME_DELIVERED), 3);
 }
 
+/* The last reply of PRDR has the last word on those whom others accepted. */
+static void
+the_last_is_for_the_accepted(void **state)
+{
+	(void)state;
+	begin();
+	mail_to_two();
+	scene_client("x\r\n.\r\n");
+	scene_mta("353 PRDR follows\r\n250 first\r\n250 second\r\n"
+		  "554 5.7.1 spam\r\n");
+	assert_int_equal(counted(OUTCOME_DELIVERED), 0);
+	assert_int_equal(counted(OUTCOME_SPAM), 1);
+	mail_to_two();
+	scene_client("x\r\n.\r\n");
+	scene_mta("353 PRDR follows\r\n554 5.7.1 spam\r\n"
+		  "554 5.7.1 spam\r\n554 5.7.1 spam to all\r\n");
+	assert_int_equal(counted(OUTCOME_DELIVERED), 0);
+	assert_int_equal(counted(OUTCOME_SPAM), 3);
+	assert_int_equal(told_count, 2);
+}
+
 /* All were refused: what follows says nothing new. */
 static void
 nobody_was_accepted(void **state)
@@ -189,5 +210,6 @@ SCENES(cmocka_unit_test(delivered_with_queue_id),
        cmocka_unit_test(chunks_are_one_message),
        cmocka_unit_test(replies_in_pieces),
        cmocka_unit_test(recipients_of_their_own),
+       cmocka_unit_test(the_last_is_for_the_accepted),
        cmocka_unit_test(nobody_was_accepted), cmocka_unit_test(many_at_once),
        cmocka_unit_test(logins))
