@@ -6,6 +6,7 @@
  */
 #include "tarry/reputation.h"
 
+#include "tarry/evidence.h"
 #include "tarry/session.h"
 
 #define PRIOR 8.0	  /* observations that a coarser level is worth */
@@ -363,4 +364,20 @@ reputation_verdict(const struct reputation_verdict *v,
 	delta->counts[LEDGER_DELIVERED] -= (float)(v->spam + v->delivered);
 	delta->counts[LEDGER_GOOD] = -delta->counts[LEDGER_BAD];
 	delta->proof_messages = (int8_t)-small(v->spam);
+}
+
+void
+reputation_tell(const struct reputation *r, struct evidence *e)
+{
+	e->is_proven = r->is_proven;
+	e->present |= evidence_bit(EVIDENCE_PROVEN);
+	if (r->confidence > 0) {
+		e->reputation_number = r->number;
+		e->present |= evidence_bit(EVIDENCE_REPUTATION_NUMBER);
+	}
+	/* Unknown is the absence of a reputation. */
+	if (r->standing == REPUTATION_UNKNOWN)
+		return;
+	e->reputation = reputation_name((enum reputation_standing)r->standing);
+	e->present |= evidence_bit(EVIDENCE_REPUTATION);
 }

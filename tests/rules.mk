@@ -5,6 +5,8 @@ UNIT := $(patsubst tests/%.c,$(BUILD)/tests/%,\
 SIM_LIB := $(filter-out %_test.c,$(wildcard tests/sim/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 
+MONTH_TESTS := $(BUILD)/tests/sim/a_month_pays_test \
+	$(BUILD)/tests/sim/patience_is_found_test
 UNIT_TESTS := $(filter $(BUILD)/tests/unit/%,$(UNIT))
 SIM_TESTS := $(filter $(BUILD)/tests/sim/%,$(UNIT))
 $(UNIT_TESTS): %: %.o $(BUILD)/libtarryd.a $(BUILD)/libsidecar.a \
@@ -12,7 +14,7 @@ $(UNIT_TESTS): %: %.o $(BUILD)/libtarryd.a $(BUILD)/libsidecar.a \
 	$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	  -Wl,--end-group $(OUR_LDFLAGS) $(LDFLAGS) \
 	  $(call PKG,--libs,cmocka $(PKGS_tarryd) $(PKGS_tarry-sidecar)) -lm
-$(SIM_TESTS): %: %.o $(call OBJ,$(SIM_LIB)) $(BUILD)/libshaping.a
+$(filter-out $(MONTH_TESTS),$(SIM_TESTS)): %: %.o $(call OBJ,$(SIM_LIB)) $(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,cmocka)
 
 # Load generator and sink of the storms and the figures: raw epoll.
@@ -67,11 +69,12 @@ $(FUZZERS:%=$(BUILD)/tests/fuzz/%): %: %.o $(call OBJ,tests/sim/world.c) \
 
 # A month of simulated sites, with and without learning.
 MONTH_LIB := $(call OBJ,$(filter-out %_main.c,$(wildcard tests/month/*.c)))
-MONTH_TESTS := $(BUILD)/tests/sim/a_month_pays_test \
-	$(BUILD)/tests/sim/patience_is_found_test
-$(MONTH_TESTS): $(MONTH_LIB)
+$(MONTH_TESTS): %: %.o $(call OBJ,$(SIM_LIB)) $(MONTH_LIB) \
+		$(BUILD)/libtarryd.a $(BUILD)/libshaping.a
+	$(LINK) $(call PKG,--libs,cmocka inih)
 $(BUILD)/tests/month/month: $(call OBJ,tests/month/month_main.c \
-		tests/sim/world.c) $(MONTH_LIB) $(BUILD)/libshaping.a
-	$(LINK)
+		tests/sim/world.c) $(MONTH_LIB) $(BUILD)/libtarryd.a \
+		$(BUILD)/libshaping.a
+	$(LINK) $(call PKG,--libs,inih)
 month: $(BUILD)/tests/month/month
 	@$< $(MONTH) tests/month/populations/*.pop

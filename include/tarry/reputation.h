@@ -40,6 +40,8 @@
 #include "tarry/ledger.h"
 #include "tarry/signature.h"
 
+struct evidence;
+
 enum reputation_standing {
 	REPUTATION_GOOD,
 	REPUTATION_UNKNOWN,
@@ -124,5 +126,8 @@ struct reputation_verdict {
 /* What a verdict adds to each row, or takes back. */
 void reputation_verdict(const struct reputation_verdict *v,
 			struct ledger_delta *delta);
+
+/* Puts it among the facts that rules may test. */
+void reputation_tell(const struct reputation *r, struct evidence *e);
 
 #endif

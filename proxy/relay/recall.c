@@ -82,17 +82,7 @@ recall_gather(const struct conn *c, struct evidence *e)
 	memory_keys(m, &names, &keys);
 	recall(c, &keys, &h);
 	r = judge(&c->session, &h);
-	e->is_proven = r.is_proven;
-	e->present |= evidence_bit(EVIDENCE_PROVEN);
-	if (r.confidence > 0) {
-		e->reputation_number = r.number;
-		e->present |= evidence_bit(EVIDENCE_REPUTATION_NUMBER);
-	}
-	/* Unknown is the absence of a reputation. */
-	if (r.standing == REPUTATION_UNKNOWN)
-		return;
-	e->reputation = reputation_name((enum reputation_standing)r.standing);
-	e->present |= evidence_bit(EVIDENCE_REPUTATION);
+	reputation_tell(&r, e);
 }
 
 void

@@ -47,7 +47,7 @@ def test_spam_makes_suspect(start_tarryd, spam_filter):
         last = session(tarryd, "127.0.7.1")
     assert "reputation=suspect" in last
     assert "reputation_level=client" in last
-    assert "class=watch" in last
+    assert "class=slow" in last
     # Its network is no better; another one is not known, nor hurt.
     assert "reputation=suspect" in session(tarryd, "127.0.7.2")
     other = session(tarryd, "127.1.7.1")

@@ -1,103 +1,31 @@
 /*
- * Rules here ask for a reputation by its name, which stands where the name of
- * the listener would; those of a site have a condition of their own for it.
+ * Rules, points and classes are those of config/tarry.ini, as it is compiled
+ * in: what is printed of a month is said of the file that is shipped.
  */
 #include "tests/month/learner.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/config/config.h"
 #include "tarry/holdout.h"
-#include "tarry/policy.h"
 
 #define ROWS 200000u
 #define HALF_LIFE_S (7u * 86400)
-#define RANK_NEW 1
 
-static const struct policy_class classes[] = {
-    {.name = "new", .id = 0, .teaser = true, .greet_ms = 3000},
-    {.name = "watch",
-     .id = 1,
-     .teaser = true,
-     .greet_ms = 10000,
-     .reply_ms = 2000,
-     .split_ms = 300},
-    {.name = "slow",
-     .id = 2,
-     .greet_ms = 15000,
-     .reply_ms = 5000,
-     .drip_ms = 2000,
-     .error_ms = 9000,
-     .data_rate = 16384},
-    {.name = "tarpit",
-     .id = 3,
-     .greet_ms = 18000,
-     .reply_ms = 9000,
-     .drip_ms = 5000,
-     .error_ms = 9000,
-     .data_rate = 4096},
-};
+static bool
+load_shipped(struct learner *l)
+{
+	struct report report = {0};
+	int rc = config_load(&l->config, NULL, NULL, &report);
 
-static const char *const good[] = {"good"};
-static const char *const suspect[] = {"suspect"};
-static const char *const bad[] = {"bad"};
-
-static const struct policy_condition is_good[] = {
-    {.kind = EVIDENCE_LISTENER, .texts = good, .count = 1}};
-static const struct policy_condition is_suspect[] = {
-    {.kind = EVIDENCE_LISTENER, .texts = suspect, .count = 1}};
-static const struct policy_condition is_bad[] = {
-    {.kind = EVIDENCE_LISTENER, .texts = bad, .count = 1}};
-static const struct policy_condition is_worst[] = {
-    {.kind = EVIDENCE_SCORE, .low = 5, .high = UINT32_MAX},
-    {.kind = EVIDENCE_SOURCES, .low = 2, .high = UINT32_MAX}};
-static const struct policy_condition has_three[] = {
-    {.kind = EVIDENCE_SCORE, .low = 3, .high = UINT32_MAX}};
-static const struct policy_condition has_two[] = {
-    {.kind = EVIDENCE_SCORE, .low = 2, .high = UINT32_MAX}};
-
-static const struct policy_rule rules[] = {
-    {.name = "good",
-     .class_index = PLAN_CLASS_PASS,
-     .conditions = is_good,
-     .conditions_count = 1},
-    {.name = "bad",
-     .conditions = is_bad,
-     .conditions_count = 1,
-     .is_add = true,
-     .points = 5},
-    {.name = "suspect",
-     .conditions = is_suspect,
-     .conditions_count = 1,
-     .is_add = true,
-     .points = 3},
-    {.name = "worst",
-     .class_index = 3,
-     .conditions = is_worst,
-     .conditions_count = 2},
-    {.name = "three",
-     .class_index = 2,
-     .conditions = has_three,
-     .conditions_count = 1},
-    {.name = "two",
-     .class_index = 1,
-     .conditions = has_two,
-     .conditions_count = 1},
-    {.name = "everyone", .class_index = 0},
-};
-
-static const struct policy the_policy = {
-    .classes = classes,
-    .classes_count = sizeof(classes) / sizeof(classes[0]),
-    .rules = rules,
-    .rules_count = sizeof(rules) / sizeof(rules[0]),
-    .score = {.early_talker = 2, .pipelining = 2, .non_smtp = 3},
-    .reply_cap_ms = 20000,
-    .data_reply_cap_ms = 5000,
-    .session_cap_ms = 120000,
-    .patience_ms = 9000,
-    .open_rank = RANK_NEW,
-};
+	report_free(&report);
+	if (rc != 0)
+		return false;
+	l->policy = l->config->policy;
+	l->policy.is_shadow = false;
+	return true;
+}
 
 bool
 learner_open(struct learner *l, bool is_on, uint32_t holdout)
@@ -105,6 +33,8 @@ learner_open(struct learner *l, bool is_on, uint32_t holdout)
 	const size_t bytes = (ledger_bytes(ROWS) + 63) / 64 * 64;
 
 	*l = (struct learner){.is_on = is_on, .holdout = is_on ? holdout : 0};
+	if (!load_shipped(l))
+		return false;
 	l->memory = aligned_alloc(64, bytes);
 	if (l->memory == NULL)
 		return false;
@@ -118,6 +48,8 @@ learner_close(struct learner *l)
 {
 	free(l->memory);
 	l->memory = NULL;
+	config_free(l->config);
+	l->config = NULL;
 }
 
 static void
@@ -134,47 +66,60 @@ make_keys(const struct learner *l, const struct member *m, bool knows_dialect,
 	history_keys_make(keys, &l->ledger, &names);
 }
 
-static const char *
-standing_of(const struct learner *l, const struct member *m,
-	    const struct session *s, bool knows_dialect, uint32_t now_s)
+/* What the session did so far; before it did anything nothing is known. */
+static void
+tell_manners(const struct session *s, struct evidence *e)
+{
+	e->early_talker = s != NULL && s->is_early;
+	e->pipelining = s != NULL && s->is_pipelining;
+	e->non_smtp = s != NULL && s->is_non_smtp;
+	e->present |= evidence_bit(EVIDENCE_EARLY_TALKER) |
+		      evidence_bit(EVIDENCE_PIPELINING) |
+		      evidence_bit(EVIDENCE_NON_SMTP);
+}
+
+static void
+tell_reputation(const struct learner *l, const struct member *m,
+		const struct session *s, const struct learner_moment *at,
+		struct evidence *e)
 {
 	struct history_keys keys;
 	struct history h = {.delivered = 0};
+	struct reputation r;
 
 	if (!l->is_on)
-		return "unknown";
+		return;
 	if (s != NULL) {
 		h.delivered = s->counts.messages;
-		h.is_behaving_badly = s->is_early;
+		h.is_behaving_badly =
+		    s->is_early || s->is_pipelining || s->is_non_smtp;
 	}
-	make_keys(l, m, knows_dialect, &keys);
-	history_find(&h, &l->ledger, &keys, now_s);
-	return reputation_name(reputation_of(&h).standing);
+	make_keys(l, m, at->knows_dialect, &keys);
+	history_find(&h, &l->ledger, &keys, at->now_s);
+	r = reputation_of(&h);
+	reputation_tell(&r, e);
 }
 
 void
 learner_plan(const struct learner *l, const struct member *m,
-	     const struct session *s, bool knows_dialect, uint32_t now_s,
+	     const struct session *s, const struct learner_moment *at,
 	     struct verdict *v)
 {
 	struct evidence e;
 
 	memset(&e, 0, sizeof(e));
 	e.client = m->client;
-	e.listener = standing_of(l, m, s, knows_dialect, now_s);
-	e.early_talker = s != NULL && s->is_early;
-	e.present = evidence_bit(EVIDENCE_LISTENER) |
-		    evidence_bit(EVIDENCE_NETWORK) |
-		    evidence_bit(EVIDENCE_EARLY_TALKER);
-	v->plan = plan_make(&the_policy, &e, NULL, NULL);
-	v->is_slowed = v->plan.rank > RANK_NEW;
-	v->is_held_out = v->is_slowed && holdout_arm(LEARNER_SALT, &m->client,
-						     now_s / 86400, l->holdout);
-	if (!v->is_held_out)
-		return;
-	/* As if it were a good one. */
-	e.listener = good[0];
-	v->plan = plan_make(&the_policy, &e, NULL, NULL);
+	e.syn = m->syn;
+	e.present = evidence_bit(EVIDENCE_NETWORK) |
+		    evidence_bit(EVIDENCE_SYN) | evidence_bit(EVIDENCE_STACK) |
+		    evidence_bit(EVIDENCE_FAMILY);
+	tell_manners(s, &e);
+	tell_reputation(l, m, s, at, &e);
+	v->plan = plan_make(&l->policy, &e, NULL, NULL);
+	v->is_slowed = v->plan.rank > l->policy.open_rank;
+	holdout_apply(LEARNER_SALT, &m->client, at->now_s / 86400, l->holdout,
+		      &v->plan);
+	v->is_held_out = v->is_slowed && v->plan.is_held_out;
 }
 
 void

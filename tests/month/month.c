@@ -111,10 +111,12 @@ static void
 make_plan(struct talk *t, bool knows_dialect, struct plan *out)
 {
 	struct month *m = t->arg;
+	struct learner_moment at;
 
 	m->knows_dialect |= knows_dialect;
-	learner_plan(&m->learner, &m->member, &t->w->s, m->knows_dialect,
-		     seconds(t->w->now_ms), &m->verdict);
+	at.now_s = seconds(t->w->now_ms);
+	at.knows_dialect = m->knows_dialect;
+	learner_plan(&m->learner, &m->member, &t->w->s, &at, &m->verdict);
 	*out = m->verdict.plan;
 	m->was_slowed |= m->verdict.is_slowed;
 	m->was_held_out |= m->verdict.is_held_out;
@@ -347,6 +349,7 @@ play(struct month *m, const struct job *job)
 {
 	const struct group *g = &m->options->population->groups[job->group];
 	struct mail_truth truth;
+	const struct learner_moment first = {.now_s = seconds(job->at_ms)};
 	struct talk t = {.member = &m->member,
 			 .make_plan = make_plan,
 			 .arg = m,
@@ -362,8 +365,7 @@ play(struct month *m, const struct job *job)
 	memmove(t.messages, t.messages + job->done,
 		t.count * sizeof(t.messages[0]));
 	m->knows_dialect = m->was_slowed = m->was_held_out = false;
-	learner_plan(&m->learner, &m->member, NULL, false, seconds(job->at_ms),
-		     &m->verdict);
+	learner_plan(&m->learner, &m->member, NULL, &first, &m->verdict);
 	t.plan = m->verdict.plan;
 	m->was_slowed = m->verdict.is_slowed;
 	m->was_held_out = m->verdict.is_held_out;

@@ -63,6 +63,27 @@ play(struct talk *t, const struct member *m, uint64_t *dice)
 	assert_null(world_breach_text);
 }
 
+/* As a worker does, by what the machine itself counted. */
+static void
+count(const struct talk *t, struct patience *wait, struct patience *sum)
+{
+	const struct session_counts *c = &world->s.counts;
+
+	assert_int_equal(c->gave_up_ms > 0, t->has_left);
+	/* Of one that left, talk has the wait that it left. */
+	if (t->has_left)
+		assert_true(c->longest_ms >= t->wait_ms);
+	else
+		assert_int_equal(c->longest_ms, t->wait_ms);
+	if (c->gave_up_ms > 0) {
+		patience_add_left(wait, c->longest_ms);
+		patience_add_left(sum, c->gave_up_ms);
+		return;
+	}
+	patience_add_stayed(wait, c->longest_ms);
+	patience_add_stayed(sum, c->held_ms);
+}
+
 /* Nine of ten leave after `patience_ms` (or the sum of waits), a little more
  * or less each; the tenth stays. */
 static void
@@ -83,10 +104,7 @@ fill(struct patience *wait, struct patience *sum, uint32_t patience_ms,
 		if (i % 20 != 0 && total_ms > 0)
 			m.total_ms = total_ms - 200 + more;
 		play(&t, &m, &dice);
-		(t.has_left ? patience_add_left
-			    : patience_add_stayed)(wait, t.wait_ms);
-		(t.has_left ? patience_add_left
-			    : patience_add_stayed)(sum, t.sum_ms);
+		count(&t, wait, sum);
 	}
 }
 
