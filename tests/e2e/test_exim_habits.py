@@ -120,3 +120,22 @@ def test_prdr(names, taken, how, mta, proxy_for, journal):  # noqa: F811
     seen, end = notes(journal)
     assert seen[-1] == "221 to QUIT" and not end.get("lost")
     assert end["messages"] == (taken > 0)
+
+
+@pytest.mark.parametrize("offers", [True, False])
+def test_pipeconnect_is_no_odd_manner(offers, mta, proxy_for):  # noqa: F811
+    """Who was told of PIPECONNECT once speaks before it is greeted the next
+    time: that is what was offered, and nothing is made of it."""
+    behind = mta(Exim, main="hosts_proxy = 127.0.0.1" + (
+        "" if offers else "\npipelining_connect_advertise_hosts =")).start()
+    tarryd = proxy_for(behind.address, behind.port, **WATCHED).wait_ready()
+    client = exim_client(mta, tarryd.port, "  hosts_pipe_connect = *\n")
+    used = [" L* " in exim_send(client, MESSAGE) for _ in range(3)]
+    assert used == [False, offers, offers]
+    assert len(behind.wait_mail(3)) == 3
+    wait_until(lambda: tarryd.log.count(" event=session ") == 3, "the ends")
+    for line in re.findall(r"^.* event=session .*$", tarryd.log, re.M):
+        assert " messages=1 " in line and " rule=everyone " in line
+        for manner in ("early_talker", "pipelining", "non_smtp"):
+            assert f" {manner}=" not in line
+    assert "sync" not in behind.log
