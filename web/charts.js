@@ -9,6 +9,7 @@ Dygraph.PLUGINS = Dygraph.PLUGINS.filter((one) =>
   one !== Dygraph.Plugins.Legend);
 const charts = new Map();
 let lastHistory = null;
+let lastCurves = null;
 
 function colour(i) {
   return getComputedStyle(document.documentElement)
@@ -100,7 +101,7 @@ class Chart {
     // dygraphs stacks the last one first.
     const lines = this.options.stacked ? [...seen].reverse() : seen;
     const rows = this.times.map((time, i) =>
-      [new Date(time), ...lines.map((one) => one.values[i])]);
+      [this.options.isTime ? time : new Date(time), ...lines.map((one) => one.values[i])]);
     const options = {
       labels: ["time", ...lines.map((one, i) => `${i}`)],
       colors: lines.map((one) => one.colour),
@@ -130,8 +131,7 @@ class Chart {
       xRangePad: 2, yRangePad: 4,
       axes: {
         x: {drawGrid: false, axisLabelWidth: 50,
-            axisLabelFormatter: (date) => clock(date.getTime()),
-            valueFormatter: clock},
+            axisLabelFormatter: (x) => this.when(x)},
         y: {axisLabelWidth: 46, axisLabelFormatter: (n) => format(n, true)},
       },
       highlightCallback: (event, time, points, row) => this.read(time, row),
@@ -139,11 +139,16 @@ class Chart {
     };
   }
 
+  // Of a point of the axis: the time of day, or how long it took.
+  when(x) {
+    return this.options.isTime ? seconds(x) : clock(Number(x));
+  }
+
   read(time, row) {
     const told = this.lines.map((one) => [one.name, one.values[row]])
       .filter(([, value]) => value > 0)
       .sort(([, a], [, b]) => b - a).slice(0, 4);
-    this.readout.textContent = `${clock(time)}  ` + (told.length === 0
+    this.readout.textContent = `${this.when(time)}  ` + (told.length === 0
       ? "nothing" : told.map(([name, value]) =>
         `${name} ${this.options.format(value)}`).join(" · "));
   }
@@ -165,6 +170,8 @@ const OPTIONS = {
   added: {format: after, none: "Nothing was delayed in this time."},
   holding: {filled: true, format: whole,
             none: "Nobody was held in this time."},
+  curves: {isTime: true, format: (n) => `${Math.round(100 * n)} %`,
+           none: "Nobody was held yet."},
   leavers: {stacked: true, format: whole,
             none: "Nobody gave up in this time."},
 };
@@ -274,7 +281,26 @@ export function drawPatience({seconds: bounds, counts}) {
     }))));
 }
 
+// Of bad, unknown and good senders; as far as anybody waited.
+export function drawCurves(answer) {
+  const sorts = [["bad", "thought bad", 3], ["unknown", "not known", 2],
+    ["good", "thought good", 0]];
+  const step = answer.width_ms / 1000;
+  const series = sorts.map(([key, name, i]) => ({
+    key, name: `${name}, ${number(answer[key].sessions)} held`,
+    colour: colour(i), values: answer[key].gone, held: answer[key].sessions,
+    summary: answer[key].gone.reduce((a, b) => Math.max(a, b ?? 0), 0),
+  })).filter((one) => one.held > 0);
+  const end = series.reduce((most, one) =>
+    Math.max(most, one.values.findLastIndex((share) => share !== null)), 0);
+  const times = Array.from({length: end + 1}, (unused, i) => i * step);
+  lastCurves = answer;
+  chart("curves").draw(times, series);
+}
+
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   if (lastHistory)
     drawCharts(lastHistory);
+  if (lastCurves)
+    drawCurves(lastCurves);
 });

@@ -1,10 +1,11 @@
 // The dashboard: asks the API, hands what it says to charts and tables.
 // Everything that was ever said by a peer or stands in a file goes into the
 // page as text, never as markup.
-import {drawCharts, drawPatience} from "/charts.js";
+import {drawCharts, drawCurves, drawPatience} from "/charts.js";
 import * as tables from "/tables.js";
 
 const EVERY_MS = {summary: 2000, sessions: 2000, signatures: 5000,
+                  effect: 10000,
                   history: 10000};
 const LATE_MS = 10000;
 
@@ -20,6 +21,10 @@ const show = {
   sessions: tables.drawSessions,
   signatures: tables.drawSignatures,
   history: drawCharts,
+  effect(answer) {
+    tables.drawEffect(answer);
+    drawCurves(answer);
+  },
 };
 
 function say(text) {

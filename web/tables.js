@@ -203,3 +203,36 @@ export function drawSignatures(answer) {
     return made;
   }), "No connection has ended yet.");
 }
+
+function percent(share) {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+function points(n) {
+  return `${n > 0 ? "+" : n < 0 ? "−" : ""}${Math.abs(100 * n).toFixed(1)}`;
+}
+
+function effectRow(what, fact, sessions) {
+  const row = element("tr", "", cell(what),
+    cell(sessions.shaped > 0 ? percent(fact.shaped) : "–", "n"),
+    cell(sessions.held_out > 0 ? percent(fact.held_out) : "–", "n"),
+    cell(fact.known ? `${points(fact.change)} points (${points(fact.low)} to ` +
+      `${points(fact.high)})` : "too few to tell", "n"));
+  row.dataset.shaped = fact.shaped;
+  return row;
+}
+
+export function drawEffect(answer) {
+  const {all} = answer;
+  fill("avoided", all.shaped + all.held_out === 0 ? [] : [
+    effectRow("brought spam to the MTA", all.spam, all),
+    effectRow("delivered mail", all.good, all),
+    effectRow("delivered it late because of Tarry", all.late, all)],
+  "No connection was slowed yet, nor left unslowed to compare.");
+  document.getElementById("avoided-note").textContent =
+    (answer.shadow ? "In shadow mode nobody is slowed. " : "") +
+    (answer.holdout === 0
+      ? "There is nothing to compare with: learn.holdout is 0."
+      : `${number(all.shaped)} slowed, ${number(all.held_out)} left unslowed ` +
+        `(learn.holdout is ${answer.holdout} % of networks).`);
+}

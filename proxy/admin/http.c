@@ -220,6 +220,7 @@ static const char *const api_paths[HTTP_API_COUNT] = {
     [HTTP_API_DAY] = "/api/v1/history/24h",
     [HTTP_API_SIGNATURES] = "/api/v1/signatures",
     [HTTP_API_SESSIONS] = "/api/v1/sessions",
+    [HTTP_API_EFFECT] = "/api/v1/effect",
 };
 
 static enum MHD_Result

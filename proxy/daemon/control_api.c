@@ -342,6 +342,9 @@ control_api(void *ctx, enum http_api what)
 	case HTTP_API_SIGNATURES:
 		json = control_signatures_json(c);
 		break;
+	case HTTP_API_EFFECT:
+		json = control_effect_json(c);
+		break;
 	case HTTP_API_SESSIONS:
 		json = control_live_json(c);
 		break;

@@ -20,9 +20,8 @@ text_json(const char *text)
 	return escape_json(text, strlen(text));
 }
 
-/* A share of sessions, in both arms. */
-static json_t *
-fact_json(const struct effect *e, enum effect_fact fact)
+json_t *
+control_fact_json(const struct effect *e, enum effect_fact fact)
 {
 	struct effect_change c;
 	bool is_known = effect_of(e, fact, &c);
@@ -44,9 +43,9 @@ say_effect(struct control_request *r, const char *kind, json_t *name,
 	    r, json_pack("{ss so sI sI so so so}", "kind", kind, "name", name,
 			 "shaped", (json_int_t)c.sessions[EFFECT_SHAPED],
 			 "held_out", (json_int_t)c.sessions[EFFECT_HELD_OUT],
-			 "spam", fact_json(e, EFFECT_SPAM), "good",
-			 fact_json(e, EFFECT_GOOD), "late",
-			 fact_json(e, EFFECT_DELAYED)));
+			 "spam", control_fact_json(e, EFFECT_SPAM), "good",
+			 control_fact_json(e, EFFECT_GOOD), "late",
+			 control_fact_json(e, EFFECT_DELAYED)));
 }
 
 /* Rows by how many sessions they have had of late. */

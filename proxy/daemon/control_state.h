@@ -200,6 +200,12 @@ bool control_live_is_looking(const struct control_live *live);
 void control_live_looked(struct control *c);
 json_t *control_live_json(struct control *c);
 
+/* control_effect.c: a share of sessions, in both arms. */
+json_t *control_fact_json(const struct effect *e, enum effect_fact fact);
+
+/* control_api_effect.c. NULL: no memory. */
+json_t *control_effect_json(struct control *c);
+
 /* control_api.c: for struct http_source. */
 char *control_api(void *ctx, enum http_api what);
 
