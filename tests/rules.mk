@@ -5,8 +5,10 @@ UNIT := $(patsubst tests/%.c,$(BUILD)/tests/%,\
 SIM_LIB := $(filter-out %_test.c,$(wildcard tests/sim/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 
+# Those that play the shipped configuration.
 MONTH_TESTS := $(BUILD)/tests/sim/a_month_pays_test \
-	$(BUILD)/tests/sim/patience_is_found_test
+	$(BUILD)/tests/sim/patience_is_found_test \
+	$(BUILD)/tests/sim/poisoning_test
 UNIT_TESTS := $(filter $(BUILD)/tests/unit/%,$(UNIT))
 SIM_TESTS := $(filter $(BUILD)/tests/sim/%,$(UNIT))
 $(UNIT_TESTS): %: %.o $(BUILD)/libtarryd.a $(BUILD)/libsidecar.a \
@@ -14,7 +16,8 @@ $(UNIT_TESTS): %: %.o $(BUILD)/libtarryd.a $(BUILD)/libsidecar.a \
 	$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	  -Wl,--end-group $(OUR_LDFLAGS) $(LDFLAGS) \
 	  $(call PKG,--libs,cmocka $(PKGS_tarryd) $(PKGS_tarry-sidecar)) -lm
-$(filter-out $(MONTH_TESTS),$(SIM_TESTS)): %: %.o $(call OBJ,$(SIM_LIB)) $(BUILD)/libshaping.a
+$(filter-out $(MONTH_TESTS),$(SIM_TESTS)): %: %.o $(call OBJ,$(SIM_LIB)) \
+		$(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,cmocka)
 
 # Load generator and sink of the storms and the figures: raw epoll.

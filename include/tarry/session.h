@@ -248,10 +248,10 @@ struct leg {
 	bool null_sender;     /* perhaps a callback: no delays */
 	bool greeting_done;
 	bool is_in_ring;
-	bool is_begun;	  /* MAIL or AUTH was said: too late for our TLS */
-	bool is_gathered; /* a reply to EHLO waits, unused, to be whole */
-	bool has_hello; /* EHLO or HELO was answered */
-	bool may_pipeline;	  /* and that answer offers PIPELINING */
+	bool is_begun;	   /* MAIL or AUTH was said: too late for our TLS */
+	bool is_gathered;  /* a reply to EHLO waits, unused, to be whole */
+	bool has_hello;	   /* EHLO or HELO was answered */
+	bool may_pipeline; /* and that answer offers PIPELINING */
 	struct dialect_line line; /* the client's, under way */
 	bool is_ahead;		  /* the line under way began before its time */
 	struct pending few[SESSION_REPLIES_FEW];

@@ -82,8 +82,8 @@ take_memory(struct control *c)
 	c->threads = calloc(n + 1, sizeof(const struct metrics *));
 	c->workers = calloc(n, sizeof(struct worker *));
 	c->effects = effects_new();
-	if (c->gate == NULL || c->effects == NULL || c->metrics == NULL || c->threads == NULL ||
-	    c->workers == NULL)
+	if (c->gate == NULL || c->effects == NULL || c->metrics == NULL ||
+	    c->threads == NULL || c->workers == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i <= n; i++)
 		c->threads[i] = &c->metrics[i];

@@ -155,3 +155,16 @@ def test_nothing_is_told_of_nothing(start_tarryd, mta, control_path):
     assert "set learn.holdout" in text
     assert "too few to tell" in text
     assert tarryd.ctl("patience").returncode == 0
+
+
+def test_who_is_good_is_what_was_known_before(start_tarryd, mta,
+                                              control_path):
+    """What a session did in it depends on whether its client left."""
+    tarryd = start_tarryd(mta.port, control__socket=control_path(), **{
+        **KEYS, "learn__holdout": "0%", "class_new__greet": "50ms",
+        "learn__capacity": "2000"}).wait_ready()
+    server(tarryd, "127.5.1.1")
+    assert lines(tarryd, 1)[0]["reputation"] == "good"
+    waited = {row["who"]: row["sessions"] for row in tarryd.ask("patience")
+              if row.get("by") == "wait" and row["kind"] == "curve"}
+    assert waited == {"bad": 0, "unknown": 1, "good": 0, "all": 1}
