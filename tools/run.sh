@@ -124,7 +124,7 @@ host=${listen%:*}
 say ""
 say "Tarry listens on $listen and relays to $mta"
 [ -d "$mail" ] && [ -f "$dir/sink.log" ] && say "  mail is kept in   $mail"
-say "  metrics           http://$http/metrics (ready: /readyz)"
+say "  dashboard         http://$http/ (numbers: /metrics, ready: /readyz)"
 say "  try it            swaks --server $host:${listen##*:} --from you@a.example --to me@b.example"
 say "  files of this run $dir"
 say "  stop it           Ctrl-C"

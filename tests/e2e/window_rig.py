@@ -34,7 +34,7 @@ class Sender(threading.Thread):
     def talk(self, sock):
         words = ["EHLO <script>alert(1)</script>", "MAIL FROM:<a@b.example>",
                  f"RCPT TO:<{self.recipient}@d.example>", "DATA",
-                 f"{self.text} and more\r\n.", "QUIT"]
+                 f"{self.text}\r\n.", "QUIT"]
         lines = sock.makefile("rb")
         for word in [None, *words]:
             if word:

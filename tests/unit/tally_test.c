@@ -49,10 +49,11 @@ counts_add_up(void **state)
 	assert_int_equal(tally_copy(t, rows), 0);
 	end_session(t, &a, NULL, REASON_QUIT, 3, 0);
 	end_session(t, &a, "Linux", REASON_GAVE_UP, 0, 2);
+	end_session(t, &a, NULL, REASON_QUIT, 0, 0);
 	end_session(t, NULL, NULL, REASON_QUIT, 1, 0);
 	tally_session(NULL, &a, NULL); /* nobody asks */
 	assert_int_equal(tally_merge(rows, tally_copy(t, rows)), 2);
-	assert_int_equal(rows[0].counts[TALLY_SESSIONS], 2);
+	assert_int_equal(rows[0].counts[TALLY_SESSIONS], 3);
 	assert_int_equal(rows[0].counts[TALLY_GAVE_UP], 1);
 	assert_int_equal(rows[0].counts[TALLY_OUTCOMES + OUTCOME_DELIVERED], 3);
 	assert_int_equal(rows[0].counts[TALLY_OUTCOMES + OUTCOME_SPAM], 2);
