@@ -19,8 +19,11 @@ struct effects {
 	uint32_t age;
 	uint32_t hand; /* of equals, the rows behind it give way first */
 	struct effects_all all;
+	/* Of the rows, what is walked over: together, for the cache. */
 	uint64_t rule_hashes[EFFECTS_RULES];
 	uint64_t stack_hashes[EFFECTS_STACKS];
+	uint32_t rule_sessions[EFFECTS_RULES];
+	uint32_t stack_sessions[EFFECTS_STACKS];
 	struct effects_rule rules[EFFECTS_RULES];
 	struct effects_stack stacks[EFFECTS_STACKS];
 };
@@ -64,30 +67,38 @@ find(const uint64_t *hashes, size_t count, uint64_t hash)
 	return count;
 }
 
+/* The row with the fewest sessions. */
+static size_t
+least(struct effects *e, const uint32_t *sessions, size_t count)
+{
+	size_t at = e->hand++ % count;
+
+	for (size_t n = 0, i = at; n < count; n++, i++) {
+		if (sessions[i % count] < sessions[at])
+			at = i % count;
+	}
+	return at;
+}
+
 /* The row of that rule; a new one is made of the least. */
-static struct effects_rule *
+static size_t
 rule_row(struct effects *e, uint16_t id)
 {
 	const uint64_t hash = id + UINT64_C(1); /* 0: a free row */
 	size_t at = find(e->rule_hashes, EFFECTS_RULES, hash);
 
 	if (at < EFFECTS_RULES)
-		return &e->rules[at];
-	at = e->hand++ % EFFECTS_RULES;
-	for (size_t n = 0, i = at; n < EFFECTS_RULES; n++, i++) {
-		const size_t other = i % EFFECTS_RULES;
-
-		if (e->rules[other].sessions < e->rules[at].sessions)
-			at = other;
-	}
+		return at;
+	at = least(e, e->rule_sessions, EFFECTS_RULES);
 	e->all.replaced += e->rule_hashes[at] != 0;
 	e->rule_hashes[at] = hash;
+	e->rule_sessions[at] = 0;
 	memset(&e->rules[at], 0, sizeof(e->rules[at]));
 	e->rules[at].id = id;
-	return &e->rules[at];
+	return at;
 }
 
-static struct effects_stack *
+static size_t
 stack_row(struct effects *e, const char *text)
 {
 	const uint64_t hash = XXH3_64bits(text, strlen(text)) | 1;
@@ -95,21 +106,16 @@ stack_row(struct effects *e, const char *text)
 	struct effects_stack *row;
 
 	if (at < EFFECTS_STACKS)
-		return &e->stacks[at];
-	at = e->hand++ % EFFECTS_STACKS;
-	for (size_t n = 0, i = at; n < EFFECTS_STACKS; n++, i++) {
-		const size_t other = i % EFFECTS_STACKS;
-
-		if (e->stacks[other].sessions < e->stacks[at].sessions)
-			at = other;
-	}
+		return at;
+	at = least(e, e->stack_sessions, EFFECTS_STACKS);
 	row = &e->stacks[at];
 	e->all.replaced += e->stack_hashes[at] != 0;
 	e->stack_hashes[at] = hash;
+	e->stack_sessions[at] = 0;
 	memset(row, 0, sizeof(*row));
 	(void)strncat(row->text, text, sizeof(row->text) - 1);
 	init_curves(row->curves);
-	return row;
+	return at;
 }
 
 /* A row that was seen once keeps that much, or it would be free. */
@@ -126,9 +132,9 @@ age(struct effects *e)
 		return;
 	e->age = 0;
 	for (size_t i = 0; i < EFFECTS_RULES; i++)
-		e->rules[i].sessions = halved(e->rules[i].sessions);
+		e->rule_sessions[i] = halved(e->rule_sessions[i]);
 	for (size_t i = 0; i < EFFECTS_STACKS; i++)
-		e->stacks[i].sessions = halved(e->stacks[i].sessions);
+		e->stack_sessions[i] = halved(e->stack_sessions[i]);
 }
 
 static void
@@ -147,12 +153,15 @@ effects_add(struct effects *e, const struct effects_session *s)
 {
 	struct effects_rule *rule;
 	struct effects_stack *stack;
+	size_t at;
 
 	(void)pthread_mutex_lock(&e->mutex);
-	rule = rule_row(e, s->rule_id);
-	stack = stack_row(e, s->stack);
-	rule->sessions++;
-	stack->sessions++;
+	at = rule_row(e, s->rule_id);
+	rule = &e->rules[at];
+	e->rule_sessions[at]++;
+	at = stack_row(e, s->stack);
+	stack = &e->stacks[at];
+	e->stack_sessions[at]++;
 	effect_add(&rule->effect, s->arm, s->network, s->facts);
 	effect_add(&stack->effect, s->arm, s->network, s->facts);
 	effect_add(&e->all.effect, s->arm, s->network, s->facts);
@@ -171,6 +180,7 @@ effects_rule(struct effects *e, size_t row, struct effects_rule *out)
 {
 	(void)pthread_mutex_lock(&e->mutex);
 	*out = e->rules[row];
+	out->sessions = e->rule_sessions[row];
 	(void)pthread_mutex_unlock(&e->mutex);
 	return out->sessions > 0;
 }
@@ -180,6 +190,7 @@ effects_stack(struct effects *e, size_t row, struct effects_stack *out)
 {
 	(void)pthread_mutex_lock(&e->mutex);
 	*out = e->stacks[row];
+	out->sessions = e->stack_sessions[row];
 	(void)pthread_mutex_unlock(&e->mutex);
 	return out->sessions > 0;
 }
