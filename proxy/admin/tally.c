@@ -17,6 +17,10 @@ struct tally {
 	uv_mutex_t lock;
 	uint64_t seed;
 	uint32_t count;
+	/* Beside the rows, so that a look at all of them is a few lines of the
+	 * cache. */
+	uint64_t hashes[TALLY_SIGNATURES];
+	uint32_t weights[TALLY_SIGNATURES];
 	struct tally_signature rows[TALLY_SIGNATURES];
 };
 
@@ -44,46 +48,37 @@ tally_free(struct tally *t)
 	free(t);
 }
 
-static struct tally_signature *
-find(struct tally *t, uint64_t hash)
-{
-	for (uint32_t i = 0; i < t->count; i++) {
-		if (t->rows[i].hash == hash)
-			return &t->rows[i];
-	}
-	return NULL;
-}
-
 /* A place for a newcomer; what it weighs already is its predecessor's. */
-static struct tally_signature *
+static uint32_t
 make_room(struct tally *t)
 {
-	struct tally_signature *least = &t->rows[0];
+	uint32_t least = 0;
 
 	if (t->count < TALLY_SIGNATURES)
-		return &t->rows[t->count++];
+		return t->count++;
 	for (uint32_t i = 1; i < TALLY_SIGNATURES; i++) {
-		if (t->rows[i].weight < least->weight)
-			least = &t->rows[i];
+		if (t->weights[i] < t->weights[least])
+			least = i;
 	}
 	return least;
 }
 
-static struct tally_signature *
+static uint32_t
 find_or_make(struct tally *t, const char *text, size_t len)
 {
 	uint64_t hash = XXH3_64bits_withSeed(text, len, t->seed);
-	struct tally_signature *row = find(t, hash);
-	uint32_t weight;
+	uint32_t place;
 
-	if (row != NULL)
-		return row;
-	row = make_room(t);
-	weight = row->weight;
-	*row = (struct tally_signature){.hash = hash, .weight = weight};
-	memcpy(row->text, text,
+	for (uint32_t i = 0; i < t->count; i++) {
+		if (t->hashes[i] == hash)
+			return i;
+	}
+	place = make_room(t);
+	t->hashes[place] = hash;
+	t->rows[place] = (struct tally_signature){.hash = hash};
+	memcpy(t->rows[place].text, text,
 	       len < TALLY_TEXT_CAP ? len : TALLY_TEXT_CAP - 1);
-	return row;
+	return place;
 }
 
 static void
@@ -91,8 +86,6 @@ add(struct tally_signature *row, const struct session_report *report)
 {
 	const struct session *s = report->session;
 
-	if (row->weight < UINT32_MAX)
-		row->weight++;
 	row->counts[TALLY_SESSIONS]++;
 	row->counts[TALLY_GAVE_UP] += s->reason == REASON_GAVE_UP;
 	for (unsigned i = 0; i < OUTCOME_COUNT; i++)
@@ -110,13 +103,17 @@ tally_session(struct tally *t, const struct syn *syn,
 {
 	char text[SIGNATURE_TEXT_CAP] = "unknown";
 	size_t len = strlen(text);
+	uint32_t place;
 
 	if (t == NULL)
 		return;
 	if (syn != NULL)
 		len = signature_text(SIGNATURE_STACK, syn, text, sizeof(text));
 	uv_mutex_lock(&t->lock);
-	add(find_or_make(t, text, len), report);
+	place = find_or_make(t, text, len);
+	if (t->weights[place] < UINT32_MAX)
+		t->weights[place]++;
+	add(&t->rows[place], report);
 	uv_mutex_unlock(&t->lock);
 }
 
@@ -128,6 +125,8 @@ tally_copy(struct tally *t, struct tally_signature *out)
 	uv_mutex_lock(&t->lock);
 	count = t->count;
 	memcpy(out, t->rows, count * sizeof(*out));
+	for (uint32_t i = 0; i < count; i++)
+		out[i].weight = t->weights[i];
 	uv_mutex_unlock(&t->lock);
 	return count;
 }
@@ -137,7 +136,7 @@ tally_fade(struct tally *t)
 {
 	uv_mutex_lock(&t->lock);
 	for (uint32_t i = 0; i < t->count; i++)
-		t->rows[i].weight -= t->rows[i].weight / FADE_SHARE;
+		t->weights[i] -= t->weights[i] / FADE_SHARE;
 	uv_mutex_unlock(&t->lock);
 }
 

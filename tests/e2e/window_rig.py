@@ -95,8 +95,17 @@ class Browser:
                         ".length", where)
 
     def press(self, where):
-        """By the keyboard, as one does who has no mouse."""
-        self.driver.find_element("css selector", where).send_keys("\n")
+        """By the keyboard, as one does who has no mouse. What is drawn anew
+        just then is looked for again."""
+        from selenium.common.exceptions import StaleElementReferenceException
+
+        def pressed():
+            try:
+                self.driver.find_element("css selector", where).send_keys("\n")
+            except StaleElementReferenceException:
+                return False
+            return True
+        wait_until(pressed, where)
 
     def wait(self, condition, what):
         return wait_until(condition, what)
