@@ -18,6 +18,37 @@ static const struct {
 #undef EVIDENCE
 };
 
+/* The largest number of each that can be asked for: `5..` is up to there. */
+static const struct {
+	enum evidence_kind kind;
+	uint32_t most;
+} ranges[] = {
+#define SECTION(id, naming, help)
+#define SECTION_LATER(id)
+#define KEY(section, name, type, field, fallback, min, max, words, reload, help)
+#define KEY_LATER(section, name)
+#define CONDITION_LATER(name)
+#define CONDITION(evidence, name, type, min, max, help)                        \
+	{EVIDENCE_##evidence, max},
+#include "tarry/keys.def"
+#undef SECTION
+#undef SECTION_LATER
+#undef KEY
+#undef KEY_LATER
+#undef CONDITION_LATER
+#undef CONDITION
+};
+
+static bool
+is_open(const struct policy_condition *c)
+{
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		if (ranges[i].kind == c->kind)
+			return c->high >= ranges[i].most;
+	}
+	return false;
+}
+
 struct text {
 	char *out;
 	size_t len;
@@ -99,7 +130,7 @@ say_range(struct text *t, const struct policy_condition *c)
 	if (c->low > 0)
 		say(t, "%" PRIu32, c->low);
 	say(t, "..");
-	if (c->high != UINT32_MAX)
+	if (!is_open(c))
 		say(t, "%" PRIu32, c->high);
 }
 

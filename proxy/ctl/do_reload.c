@@ -29,6 +29,25 @@ verb_reload(const struct ctl *ctl, int argc, char **argv)
 }
 
 static void
+print_released(void *ctx, const json_t *line)
+{
+	json_int_t count =
+	    json_integer_value(json_object_get(line, "released"));
+
+	(void)ctx;
+	if (count > 0)
+		printf("%lld %s released\n", (long long)count,
+		       count == 1 ? "session was" : "sessions were");
+}
+
+enum ctl_exit
+verb_release(const struct ctl *ctl, int argc, char **argv)
+{
+	(void)argc;
+	return asking(ctl, "release", argv[0], print_released, NULL);
+}
+
+static void
 print_drain(void *ctx, const json_t *line)
 {
 	json_int_t s = json_integer_value(json_object_get(line, "waits_s"));

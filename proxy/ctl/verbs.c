@@ -10,6 +10,14 @@ const struct verb verbs[] = {
 	{"sessions", "[COUNT]", 0, 1,
 	 "who is connected, COUNT at most (100): class, rule, how long held",
 	 verb_sessions},
+	{"explain", "ADDRESS[:PORT]|SESSION", 1, 1,
+	 "why that session, or the latest one of that client, is treated as it\n"
+	 "is: each rule and its conditions, the plan, what holds it now; of an\n"
+	 "address without a session, what its next one would get",
+	 verb_explain},
+	{"release", "ADDRESS[:PORT]|SESSION", 1, 1,
+	 "end the delays of that session, or of all of that client",
+	 verb_release},
 	{"doctor", "[SESSIONS]", 0, 1,
 	 "try the MTA as it is configured: reachable, sees the client, relays\n"
 	 "or not, TLS, certificate, room for SESSIONS at a time (20; 0: not\n"

@@ -33,6 +33,9 @@ verb_run_fn verb_status;
 /* show_sessions.c */
 verb_run_fn verb_sessions;
 
+/* show_explain.c */
+verb_run_fn verb_explain;
+
 /* show_doctor.c */
 verb_run_fn verb_doctor;
 
@@ -42,9 +45,10 @@ verb_run_fn verb_effect;
 /* show_patience.c */
 verb_run_fn verb_patience;
 
-/* do_reload.c: reload and drain */
+/* do_reload.c: reload, drain, release */
 verb_run_fn verb_reload;
 verb_run_fn verb_drain;
+verb_run_fn verb_release;
 
 /* show_signature.c */
 verb_run_fn verb_signature;

@@ -147,6 +147,9 @@ on_notice(void *ctx, uint32_t worker, enum worker_notice what)
 	case WORKER_RULES_TAKEN:
 		atomic_fetch_add(&c->reload.taken_count, 1);
 		break;
+	case WORKER_ANSWERED:
+		atomic_store(&c->has_answered, true);
+		break;
 	case WORKER_LOOKED:
 		atomic_store(&c->has_looked, true);
 		break;

@@ -108,6 +108,8 @@ struct control {
 	struct control_request *doctor_request; /* who wanted it */
 	struct control_sessions *sessions;	/* asked for, or NULL */
 	_Atomic bool has_looked;		/* a worker, for those */
+	struct control_ask *ask;   /* `explain` or `release`, or NULL */
+	_Atomic bool has_answered; /* a worker, for that */
 	struct control_verdict verdict;
 	struct control_names_asked names_asked;
 	struct control_window window;
@@ -174,6 +176,13 @@ void control_doctor(void *ctx, struct control_request *r);
 void control_say_sessions(void *ctx, struct control_request *r);
 void control_watch_sessions(struct control *c);
 void control_end_sessions(struct control *c);
+
+/* control_ask.c: the verbs `explain` and `release`; goes on when a worker has
+ * answered; breaks off, for the end, once no worker runs. */
+void control_explain(void *ctx, struct control_request *r);
+void control_release(void *ctx, struct control_request *r);
+void control_watch_ask(struct control *c);
+void control_end_ask(struct control *c);
 
 /* A session as JSON; for the dashboard too. */
 json_t *control_session_json(const struct control *c, uint32_t worker,

@@ -79,6 +79,8 @@ reload(void *ctx, struct control_request *r)
 static const struct control_verb verbs[] = {
     {"status", control_say_status},
     {"sessions", control_say_sessions},
+    {"explain", control_explain},
+    {"release", control_release},
     {"doctor", control_doctor},
     {"effect", control_say_effect},
     {"patience", control_say_patience},

@@ -348,25 +348,32 @@ hold_out(const struct conn *c, struct plan *plan)
 		      learn->holdout_percent * (HOLDOUT_ALL / 100), plan);
 }
 
+void
+facts_gather(struct conn *c, struct evidence *e, char *dialect)
+{
+	enum label_quality quality;
+
+	gather(c, e, &quality);
+	gather_session(&c->session, e);
+	if (dialect_text(&c->session.dialect, dialect) > 0) {
+		set(e, EVIDENCE_DIALECT);
+		e->dialect = dialect;
+	}
+	gather_counts(c, e);
+	hello_gather(c, e);
+	recall_gather(c, e);
+	lookup_gather(c, e);
+}
+
 struct plan
 facts_plan(struct conn *c)
 {
 	struct worker *w = worker_of(c);
 	struct evidence e;
-	enum label_quality quality;
 	struct plan plan;
 	char dialect[DIALECT_TEXT_CAP];
 
-	gather(c, &e, &quality);
-	gather_session(&c->session, &e);
-	if (dialect_text(&c->session.dialect, dialect) > 0) {
-		set(&e, EVIDENCE_DIALECT);
-		e.dialect = dialect;
-	}
-	gather_counts(c, &e);
-	hello_gather(c, &e);
-	recall_gather(c, &e);
-	lookup_gather(c, &e);
+	facts_gather(c, &e, dialect);
 	plan =
 	    plan_make(&w->options.rules.config->policy, &e, &w->stress, NULL);
 	hold_out(c, &plan);

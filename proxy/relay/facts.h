@@ -42,6 +42,12 @@ size_t facts_raw(const struct conn *c, uint8_t raw[SYN_RAW_CAP]);
 /* Looks once more. True if the SYN is known now. */
 bool facts_look(struct conn *c);
 
+struct evidence;
+
+/* All that is known now, for a plan. `dialect` has its text, DIALECT_TEXT_CAP
+ * bytes; texts of TLS live until the worker's next call. */
+void facts_gather(struct conn *c, struct evidence *e, char *dialect);
+
 /* The plan for what is known now. */
 struct plan facts_plan(struct conn *c);
 

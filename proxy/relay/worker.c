@@ -2,8 +2,7 @@
  * A worker's thread: its loop, its clock, its mailbox.
  *
  * The mailbox holds states, not a queue: "drain" said twice is once, the last
- * MTA name wins. So it is never full, but for releases of single sessions,
- * which an operator can ask for again.
+ * MTA name wins. So it is never full.
  */
 #include "proxy/relay/worker.h"
 
@@ -16,6 +15,7 @@
 #include "proxy/daemon/log.h"
 #include "proxy/relay/drip.h"
 #include "proxy/relay/shortage.h"
+#include "proxy/relay/worker_ask.h"
 #include "proxy/relay/worker_memory.h"
 #include "proxy/relay/worker_state.h"
 #include "proxy/relay/worker_view.h"
@@ -26,6 +26,7 @@
 #define WANT_CUT 8u
 #define WANT_STOP 16u
 #define WANT_VIEW 32u
+#define WANT_ANSWER 64u
 
 /* Seats planned again in one turn. */
 #define REPLAN_BATCH 256
@@ -222,25 +223,6 @@ stop(struct worker *w)
 	uv_close((uv_handle_t *)&w->async, NULL);
 }
 
-static void
-release_some(struct worker *w, const struct worker_mailbox *m)
-{
-	uint32_t i;
-
-	for (i = 0; i < m->releases_count; i++) {
-		struct conn *c;
-
-		if (m->releases[i].seat >= w->conns.touched)
-			continue;
-		c = slab_at(&w->conns, m->releases[i].seat);
-		if (c->listener == NULL ||
-		    c->generation != m->releases[i].generation)
-			continue;
-		conn_event(c, EVENT_RELEASED, SIDE_CLIENT);
-		conn_run(c);
-	}
-}
-
 /* Our own name, until the MTA's is known. */
 static void
 set_name(struct worker *w)
@@ -319,7 +301,6 @@ open_mail(struct worker *w)
 	uv_mutex_lock(&w->mailbox_lock);
 	m = w->mailbox;
 	w->mailbox.wants = 0;
-	w->mailbox.releases_count = 0;
 	uv_mutex_unlock(&w->mailbox_lock);
 	if ((m.wants & WANT_STOP) != 0) {
 		stop(w);
@@ -329,7 +310,10 @@ open_mail(struct worker *w)
 		take_mta(w, &m);
 	if ((m.wants & WANT_RULES) != 0)
 		take_rules(w, &m.rules);
-	release_some(w, &m);
+	if ((m.wants & WANT_ANSWER) != 0) {
+		worker_ask_answer(w, m.question);
+		tell(w, WORKER_ANSWERED);
+	}
 	if ((m.wants & WANT_VIEW) != 0) {
 		worker_view_fill(w, m.view);
 		tell(w, WORKER_LOOKED);
@@ -542,17 +526,12 @@ worker_cut(struct worker *w)
 }
 
 void
-worker_release(struct worker *w, uint32_t seat, uint32_t generation)
+worker_ask(struct worker *w, struct worker_question *q)
 {
-	struct worker_mailbox *m = &w->mailbox;
-
 	uv_mutex_lock(&w->mailbox_lock);
-	if (m->releases_count < WORKER_RELEASES_CAP) {
-		m->releases[m->releases_count].seat = seat;
-		m->releases[m->releases_count++].generation = generation;
-	}
+	w->mailbox.question = q;
 	uv_mutex_unlock(&w->mailbox_lock);
-	want(w, 0);
+	want(w, WANT_ANSWER);
 }
 
 void

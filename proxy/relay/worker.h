@@ -37,7 +37,8 @@ struct worker;
 enum worker_notice {
 	WORKER_DRAINED,	    /* draining, and no session is left */
 	WORKER_RULES_TAKEN, /* the rules of before are no longer read */
-	WORKER_LOOKED	    /* worker_look() is done */
+	WORKER_LOOKED,	    /* worker_look() is done */
+	WORKER_ANSWERED	    /* worker_ask() is done */
 };
 
 typedef void worker_notice_fn(void *ctx, uint32_t worker,
@@ -131,9 +132,6 @@ void worker_drain(struct worker *w);
 
 /* After worker_drain(): ends what is left, with reason `drained`. */
 void worker_cut(struct worker *w);
-
-/* Ends every delay of one session. A session that is gone is no mistake. */
-void worker_release(struct worker *w, uint32_t seat, uint32_t generation);
 
 /* Closes everything, whatever runs, joins the thread, frees the worker. */
 void worker_free(struct worker *w);

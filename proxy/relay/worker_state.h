@@ -31,7 +31,6 @@
 
 /* Buffers that reads leave alone, for words of ours. */
 #define WORKER_BUFFERS_RESERVE 16
-#define WORKER_RELEASES_CAP 64
 /* Ciphertext of one read, and of one write; a record fits. */
 #define WORKER_TLS_IN_CAP 32768
 #define WORKER_TLS_OUT_CAP 20480
@@ -45,12 +44,8 @@ struct worker_mailbox {
 	char mta_name[SESSION_NAME_CAP];
 	size_t mta_name_len;
 	struct worker_rules rules;
-	struct worker_view *view; /* to be filled */
-	uint32_t releases_count;
-	struct {
-		uint32_t seat;
-		uint32_t generation;
-	} releases[WORKER_RELEASES_CAP];
+	struct worker_view *view;	  /* to be filled */
+	struct worker_question *question; /* to be answered */
 };
 
 /* Written by the worker, read by anyone. */
