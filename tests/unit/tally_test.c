@@ -32,7 +32,7 @@ end_session(struct tally *t, const struct syn *syn, const char *label,
 	const struct session_report report = {.session = &s, .label = label};
 
 	memset(&s, 0, sizeof(s));
-	s.reason = reason;
+	s.reason = (uint8_t)reason; /* a small enum */
 	s.counts.outcomes[OUTCOME_DELIVERED] = delivered;
 	s.counts.outcomes[OUTCOME_SPAM] = spam;
 	tally_session(t, syn, &report);
