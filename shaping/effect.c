@@ -85,26 +85,36 @@ effect_merge(struct effect *into, const struct effect *from)
 	}
 }
 
-/* The variance of a share of sessions, by the scatter of the groups; *count
- * is how many groups of even size they are worth. */
+/*
+ * The variance of a share of sessions, by leaving out one group after the
+ * other: where some groups are much larger than others the plain sum of squares
+ * is too small. *count is how many groups of even size tell it, by
+ * Satterthwaite, if a group's part in it grows with the square of its size,
+ * as it does where one network is most of a group.
+ */
 static double
 scatter(const struct effect_group *groups, enum effect_fact fact,
 	const struct arm *a, double *count)
 {
-	double sizes = 0;
+	double filled = 0;
+	double squares = 0;
+	double fourths = 0;
 	double sum = 0;
 
 	for (size_t i = 0; i < EFFECT_GROUPS; i++) {
 		const double size = groups[i].sessions;
+		const double rest = a->sessions - size;
 		const double off =
 		    (double)groups[i].counts[fact] - a->share * size;
 
-		sizes += size * size;
-		sum += off * off;
+		filled += size > 0;
+		squares += size * size;
+		fourths += size * size * size * size;
+		if (rest > 0)
+			sum += off * off / (rest * rest);
 	}
-	sum /= a->sessions * a->sessions;
-	*count = a->sessions * a->sessions / sizes;
-	return *count > 1 ? sum * *count / (*count - 1) : 0;
+	*count = squares * squares / fourths;
+	return filled > 1 ? sum * (filled - 1) / filled : 0;
 }
 
 /* False if there are too few. */
