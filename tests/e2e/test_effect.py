@@ -8,7 +8,7 @@ import pytest
 from conftest import send_mail, wait_until
 from scripted_mta import ScriptedMta
 
-NETS = 16
+NETS = 40
 GREET_MS, PATIENCE_S = 900, 0.3
 KEYS = {"class_new__greet": f"{GREET_MS}ms", "class_new__teaser": "no",
         "class_new__client_sessions": "none",
