@@ -42,7 +42,8 @@ struct session_report {
 	enum label_quality label_quality;
 	const struct labels *labels; /* NULL: no names for dialects */
 	bool has_reputation;
-	/* Before the session: without what was seen of it. */
+	/* Before the session: without what was seen of it; if it was slowed,
+	 * or would have been, and has_reputation. */
 	enum reputation_standing standing_before;
 	struct reputation reputation; /* at the end, before that is learnt */
 	/* TLS that ended here; NULL: none, or not known. */

@@ -101,8 +101,10 @@ recall_learn(const struct conn *c, const struct evidence *e,
 	names = names_of(c, e, report->ja4, dialect);
 	memory_keys(w->options.memory, &names, &keys);
 	recall(c, &keys, &h);
-	report->standing_before =
-	    (enum reputation_standing)reputation_of(&h).standing;
+	/* Only compare_learn() asks. */
+	if (c->session.slowed_by > 0)
+		report->standing_before =
+		    (enum reputation_standing)reputation_of(&h).standing;
 	report->reputation = judge(&c->session, &h);
 	report->has_reputation = true;
 	reputation_session(&c->session, &delta);
