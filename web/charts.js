@@ -61,8 +61,10 @@ class Chart {
   }
 
   // series: {key, name, title, values, summary, colour}, the heaviest first.
-  draw(times, series) {
+  // The last step is not over: where there are others, it has no point.
+  draw(times, series, isLastOver = true) {
     this.times = times;
+    this.isLastOver = isLastOver;
     this.series = series;
     this.empty.hidden = series.length > 0;
     this.place.hidden = series.length === 0;
@@ -89,7 +91,7 @@ class Chart {
       button.addEventListener("click", () => {
         if (!this.off.delete(one.key))
           this.off.add(one.key);
-        this.draw(this.times, this.series);
+        this.draw(this.times, this.series, this.isLastOver);
       });
       return element("li", "", button);
     }));
@@ -100,8 +102,10 @@ class Chart {
     const seen = this.series.filter((one) => !this.off.has(one.key));
     // dygraphs stacks the last one first.
     const lines = this.options.stacked ? [...seen].reverse() : seen;
-    const rows = this.times.map((time, i) =>
-      [this.options.isTime ? time : new Date(time), ...lines.map((one) => one.values[i])]);
+    const rows = this.times.slice(0, this.isLastOver ? undefined : -1)
+      .map((time, i) =>
+        [this.options.isTime ? time : new Date(time),
+          ...lines.map((one) => one.values[i])]);
     const options = {
       labels: ["time", ...lines.map((one, i) => `${i}`)],
       colors: lines.map((one) => one.colour),
@@ -237,17 +241,19 @@ function trim(history) {
 
 export function drawCharts(untrimmed) {
   const history = trim(untrimmed);
+  const isFew = untrimmed.held.filter((held) => held !== null).length < 4;
+  const draw = (id, series) => chart(id).draw(times, series, isFew);
   const times = history.held.map((unused, i) =>
     1000 * (history.start + i * history.step));
   const most = (values) => values.reduce((a, b) => Math.max(a, b), 0);
   lastHistory = untrimmed;
-  chart("delivers").draw(times, bySignature(history, (one) => one.delivered));
-  chart("refused").draw(times, bySignature(history, notDelivered));
-  chart("added").draw(times, byClass(history, "p99", most));
-  chart("holding").draw(times, most(history.held) === 0 ? [] : [{
+  draw("delivers", bySignature(history, (one) => one.delivered));
+  draw("refused", bySignature(history, notDelivered));
+  draw("added", byClass(history, "p99", most));
+  draw("holding", most(history.held) === 0 ? [] : [{
     key: "held", name: "held at most", values: history.held,
     summary: most(history.held), colour: colour(0)}]);
-  chart("leavers").draw(times, byClass(history, "gave_up", total));
+  draw("leavers", byClass(history, "gave_up", total));
 }
 
 // How many of those that gave up had left after so long, as steps.

@@ -216,7 +216,7 @@ function effectRow(what, fact, sessions) {
   const row = element("tr", "", cell(what),
     cell(sessions.shaped > 0 ? percent(fact.shaped) : "–", "n"),
     cell(sessions.held_out > 0 ? percent(fact.held_out) : "–", "n"),
-    cell(fact.known ? `${points(fact.change)} points (${points(fact.low)} to ` +
+    cell(fact.known ? `${points(fact.change)} (${points(fact.low)} to ` +
       `${points(fact.high)})` : "too few to tell", "n"));
   row.dataset.shaped = fact.shaped;
   return row;

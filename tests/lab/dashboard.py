@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Traffic to look at, and pictures of the dashboard with it.
+
+    dashboard.py [--build BUILD] [--minutes N] OUT
+
+Good senders and bots whose stacks differ (by what sockets may choose: TTL
+and window), from addresses in 127/8, against a scripted MTA; then the page in
+headless Chromium: light, dark and as wide as a phone. Needs no root.
+"""
+import argparse
+import math
+import os
+import pathlib
+import random
+import socket
+import sys
+import tempfile
+import threading
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "tests/e2e"))
+
+# TTL, receive buffer, how many of them, share of bad, in the rush too.
+KINDS = ((64, 0, 10, .02, 1), (64, 4096, 5, .05, 1), (64, 262144, 4, .08, 1),
+         (128, 0, 7, .93, 3), (128, 65536, 4, .85, 3),
+         (128, 1048576, 2, .97, 3), (255, 0, 1, .1, 1),
+         (64, 1048576, 2, .5, 1), (64, 65536, 2, .2, 1))
+RULES = """[rule botnet]
+family = 128:*:*
+class = slow
+[rule printers]
+family = 255:*:*
+mode = shadow
+class = tarpit
+"""
+
+
+def make_sender(rig, port, kind):
+    """One connection of that kind."""
+    ttl, buffer, _, share, _ = KINDS[kind]
+    is_bad = random.random() < share
+    good = ttl == 64
+
+    class Stack(rig.Sender):
+        def connect(self):
+            sock = socket.socket()
+            sock.settimeout(self.patience or 40)
+            sock.setsockopt(socket.SOL_IP, socket.IP_TTL, ttl)
+            if buffer:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+            sock.bind((f"127.{10 + kind}.{random.randrange(1 if good else 40)}"
+                       f".{1 + random.randrange(5 if good else 250)}", 0))
+            sock.connect(("127.0.0.1", self.port))
+            return sock
+
+        def run(self):
+            try:
+                super().run()
+            except OSError:
+                pass  # it is over
+    if not is_bad:
+        return Stack(port, 0, "good", random.choice(["mail"] * 12 + ["wait"]))
+    return Stack(port, 0, random.choice(["good", "nobody", "foreign"]),
+                 "pills", patience=random.choice([None, 3, 6, 8, 12]))
+
+
+def play(rig, port, minutes):
+    begin = time.monotonic()
+    while (age := (time.monotonic() - begin) / 60) < minutes:
+        is_rush = 0.4 < age / minutes < 0.7
+        weights = [many * (1 + .5 * math.sin(age / 1.7 + i)) *
+                   (rush if is_rush else 1)
+                   for i, (_, _, many, _, rush) in enumerate(KINDS)]
+        make_sender(rig, port, random.choices(range(len(KINDS)), weights)[0])
+        time.sleep(random.expovariate(7 + 4 * math.sin(age)))
+
+
+def shoot(rig, tarryd, out):
+    browser = rig.Browser()
+    try:
+        browser.open(tarryd)
+        browser.wait(lambda: browser.count(".chart canvas") >= 10 and
+                     browser.count("#held tbody tr") > 1, "the page")
+        browser.shoot(out / "dashboard.png")
+        browser.shoot(out / "dashboard-phone.png", 390)
+        browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
+            "features": [{"name": "prefers-color-scheme", "value": "dark"}]})
+        browser.shoot(out / "dashboard-dark.png")
+        print(browser.complaints() or "the browser has no complaints")
+    finally:
+        browser.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("out", type=pathlib.Path)
+    args = parser.parse_args()
+    os.environ["TARRY_BUILD"] = str(pathlib.Path(args.build).resolve())
+    import conftest
+    import test_outcomes
+    import window_rig
+    judge = test_outcomes.Judge()
+    text = conftest.shipped_config(
+        http__address="127.0.0.1:0", syn__sidecar="",
+        syn__labels=TOP / "config/signatures.ini", learn__capacity="20000",
+        learn__holdout="20%", mta__client_address="none",
+        mta__open_relay_checked="yes")
+    where = pathlib.Path(tempfile.mkdtemp())
+    where.chmod(0o755)
+    first = text.index("[rule ")
+    (where / "tarry.ini").write_text(text[:first] + RULES + text[first:])
+    tarryd = conftest.Tarryd(
+        where / "log", ["-c", where / "tarry.ini", "-l", "127.0.0.1:0",
+                        f"127.0.0.1:{judge.port}"])
+    try:
+        tarryd.wait_ready()
+        player = threading.Thread(
+            target=play, args=(window_rig, tarryd.port, args.minutes + .5),
+            daemon=True)
+        player.start()
+        player.join(args.minutes * 60)
+        shoot(window_rig, tarryd, args.out)
+    finally:
+        tarryd.stop()
+
+
+if __name__ == "__main__":
+    main()
