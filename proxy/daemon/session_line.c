@@ -303,8 +303,6 @@ put_names(struct log_line *l, const struct session_report *r)
 		log_line_text(l, "lists", r->lists, EVIDENCE_LISTS_TEXT_CAP);
 	if (r->ptr != NULL)
 		log_line_text(l, "ptr", r->ptr, LOG_PEER_CAP);
-	if (r->pool != NULL)
-		log_line_text(l, "pool", r->pool, LOG_PEER_CAP);
 }
 
 /* How the client's first TLS message went wrong; NULL if it did not. */
@@ -403,6 +401,8 @@ log_line_session(struct log_line *l, const struct config_log *style,
 	log_line_manners(l, s);
 	log_line_dialect(l, r);
 	put_names(l, r);
+	if (r->pool != NULL && style->addresses != CONFIG_LOG_NONE)
+		log_line_text(l, "pool", r->pool, LOG_PEER_CAP);
 	put_tls(l, r);
 	log_line_flag(l, "lost", s->is_lost);
 	log_line_text(l, "phase", session_phase_name(r->phase), LOG_PEER_CAP);
