@@ -42,6 +42,7 @@ const size_t sections_count = sizeof(sections) / sizeof(*sections);
 #define OFFSET_asn(field) offsetof(struct config, field)
 #define OFFSET_control(field) offsetof(struct config, field)
 #define OFFSET_learn(field) offsetof(struct config, field)
+#define OFFSET_p0f(field) offsetof(struct config, field)
 #define OFFSET_verdict(field) offsetof(struct config, field)
 #define OFFSET_journal(field) offsetof(struct config, field)
 #define OFFSET_http(field) offsetof(struct config, field)

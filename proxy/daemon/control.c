@@ -35,6 +35,7 @@ on_notice_wake(uv_async_t *async)
 	control_watch_reload(c);
 	control_watch_sessions(c);
 	control_watch_ask(c);
+	control_watch_p0f(c);
 	if (c->state != CONTROL_RUNS &&
 	    atomic_load(&c->drained_count) >= c->workers_count)
 		uv_stop(&c->loop);
@@ -133,6 +134,7 @@ stop(struct control *c)
 	mta_probe_stop(c->probe);
 	control_end_sessions(c);
 	control_end_ask(c);
+	control_close_p0f(c);
 	doctor_stop(c->doctor); /* ends its request */
 	control_socket_stop(c->socket);
 	verdict_socket_stop(c->verdict.socket);

@@ -45,7 +45,7 @@ control_watch_ask(struct control *c)
 {
 	struct control_ask *a = c->ask;
 
-	if (a == NULL || !atomic_exchange(&c->has_answered, false))
+	if (a == NULL || !atomic_exchange(&a->question.is_answered, false))
 		return;
 	if (a->question.is_end) {
 		a->question.next = 0;
@@ -56,7 +56,8 @@ control_watch_ask(struct control *c)
 	    (a->question.id != 0 && a->question.found > 0))
 		finish(c);
 	else
-		worker_ask(c->workers[a->worker], &a->question);
+		worker_ask(c->workers[a->worker], WORKER_ASKER_CONTROL,
+			   &a->question);
 }
 
 void
@@ -100,8 +101,7 @@ start(struct control *c, struct control_request *r, enum worker_ask what)
 		       "id out of the log or of `sessions`");
 		return;
 	}
-	atomic_store(&c->has_answered, false);
-	worker_ask(c->workers[0], &c->ask->question);
+	worker_ask(c->workers[0], WORKER_ASKER_CONTROL, &c->ask->question);
 }
 
 void

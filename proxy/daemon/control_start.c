@@ -148,7 +148,6 @@ on_notice(void *ctx, uint32_t worker, enum worker_notice what)
 		atomic_fetch_add(&c->reload.taken_count, 1);
 		break;
 	case WORKER_ANSWERED:
-		atomic_store(&c->has_answered, true);
 		break;
 	case WORKER_LOOKED:
 		atomic_store(&c->has_looked, true);
@@ -262,7 +261,8 @@ drop_rights(const struct control *c)
 {
 	const struct config *config = c->settings.config;
 	const char *const sockets[] = {config->control_socket,
-				       config->verdict.socket, NULL};
+				       config->verdict.socket,
+				       config->p0f_socket, NULL};
 	bool is_transparent = config_is_transparent(config);
 	int rc = privileges_drop(c->options->user,
 				 is_transparent ? PRIVILEGES_TRANSPARENT
@@ -319,6 +319,8 @@ control_start(struct control *c)
 		rc = control_open_socket(c);
 	if (rc == 0)
 		rc = control_open_verdicts(c);
+	if (rc == 0)
+		rc = control_open_p0f(c);
 	if (rc == 0)
 		rc = control_test_mta(c);
 	return rc;

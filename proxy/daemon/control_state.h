@@ -108,8 +108,8 @@ struct control {
 	struct control_request *doctor_request; /* who wanted it */
 	struct control_sessions *sessions;	/* asked for, or NULL */
 	_Atomic bool has_looked;		/* a worker, for those */
-	struct control_ask *ask;   /* `explain` or `release`, or NULL */
-	_Atomic bool has_answered; /* a worker, for that */
+	struct control_ask *ask; /* `explain` or `release`, or NULL */
+	struct control_p0f *p0f; /* or NULL */
 	struct control_verdict verdict;
 	struct control_names_asked names_asked;
 	struct control_window window;
@@ -183,6 +183,12 @@ void control_explain(void *ctx, struct control_request *r);
 void control_release(void *ctx, struct control_request *r);
 void control_watch_ask(struct control *c);
 void control_end_ask(struct control *c);
+
+/* control_p0f.c: the p0f socket, if there is to be one and it can be; goes on
+ * when a worker has answered; ends when none runs. */
+__attribute__((warn_unused_result)) int control_open_p0f(struct control *c);
+void control_watch_p0f(struct control *c);
+void control_close_p0f(struct control *c);
 
 /* A session as JSON; for the dashboard too. */
 json_t *control_session_json(const struct control *c, uint32_t worker,

@@ -301,6 +301,7 @@ open_mail(struct worker *w)
 	uv_mutex_lock(&w->mailbox_lock);
 	m = w->mailbox;
 	w->mailbox.wants = 0;
+	memset(w->mailbox.questions, 0, sizeof(w->mailbox.questions));
 	uv_mutex_unlock(&w->mailbox_lock);
 	if ((m.wants & WANT_STOP) != 0) {
 		stop(w);
@@ -311,7 +312,9 @@ open_mail(struct worker *w)
 	if ((m.wants & WANT_RULES) != 0)
 		take_rules(w, &m.rules);
 	if ((m.wants & WANT_ANSWER) != 0) {
-		worker_ask_answer(w, m.question);
+		for (size_t i = 0; i < WORKER_ASKERS; i++)
+			if (m.questions[i] != NULL)
+				worker_ask_answer(w, m.questions[i]);
 		tell(w, WORKER_ANSWERED);
 	}
 	if ((m.wants & WANT_VIEW) != 0) {
@@ -526,10 +529,10 @@ worker_cut(struct worker *w)
 }
 
 void
-worker_ask(struct worker *w, struct worker_question *q)
+worker_ask(struct worker *w, enum worker_asker who, struct worker_question *q)
 {
 	uv_mutex_lock(&w->mailbox_lock);
-	w->mailbox.question = q;
+	w->mailbox.questions[who] = q;
 	uv_mutex_unlock(&w->mailbox_lock);
 	want(w, WANT_ANSWER);
 }

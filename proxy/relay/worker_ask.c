@@ -87,4 +87,5 @@ worker_ask_answer(struct worker *w, struct worker_question *q)
 			explain(c, &q->known);
 	}
 	q->is_end = q->next >= w->conns.touched;
+	atomic_store(&q->is_answered, true); /* it is the asker's again */
 }

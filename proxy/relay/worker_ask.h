@@ -6,6 +6,8 @@
 #ifndef PROXY_RELAY_WORKER_ASK_H
 #define PROXY_RELAY_WORKER_ASK_H
 
+#include <stdatomic.h>
+
 #include "tarry/evidence.h"
 #include "tarry/ja4.h"
 #include "tarry/policy.h"
@@ -36,24 +38,29 @@ struct session_known {
 	char ja4_raw[JA4_RAW_CAP];
 };
 
+/* Who asks; each has one question at a time. */
+enum worker_asker { WORKER_ASKER_CONTROL, WORKER_ASKER_P0F, WORKER_ASKERS };
+
 enum worker_ask { WORKER_ASK_EXPLAIN, WORKER_ASK_RELEASE };
 
 struct worker_question {
 	enum worker_ask what;
-	uint64_t id;	    /* whom; 0: by the client */
-	struct addr client; /* port 0: each of its sessions */
-	uint32_t next;	    /* the seat to go on with; begin with 0 */
-	bool is_end;	    /* there is none behind */
-	uint32_t found;	    /* sessions, of all calls; the asker's to zero */
+	uint64_t id;		  /* whom; 0: by the client */
+	struct addr client;	  /* port 0: each of its sessions */
+	uint32_t next;		  /* the seat to go on with; begin with 0 */
+	bool is_end;		  /* there is none behind */
+	_Atomic bool is_answered; /* the worker sets it, the asker takes it */
+	uint32_t found; /* sessions, of all calls; the asker's to zero */
 	/* EXPLAIN: the latest of them, while its id is higher. */
 	struct session_known known;
 };
 
 /*
  * Goes on with *q from q->next on, and tells WORKER_ANSWERED; the question is
- * the worker's until then, or until worker_free(). One at a time. Any thread.
+ * the worker's until then, or until worker_free(). Any thread.
  */
-void worker_ask(struct worker *w, struct worker_question *q);
+void worker_ask(struct worker *w, enum worker_asker who,
+		struct worker_question *q);
 
 /* For worker.c: does it. */
 void worker_ask_answer(struct worker *w, struct worker_question *q);

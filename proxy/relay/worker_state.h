@@ -25,6 +25,7 @@
 #include "proxy/relay/tls.h"
 #include "proxy/relay/wheel.h"
 #include "proxy/relay/worker.h"
+#include "proxy/relay/worker_ask.h"
 #include "tarry/crowd.h"
 #include "tarry/ja4.h"
 #include "tarry/syn_witness.h"
@@ -44,8 +45,8 @@ struct worker_mailbox {
 	char mta_name[SESSION_NAME_CAP];
 	size_t mta_name_len;
 	struct worker_rules rules;
-	struct worker_view *view;	  /* to be filled */
-	struct worker_question *question; /* to be answered */
+	struct worker_view *view;			  /* to be filled */
+	struct worker_question *questions[WORKER_ASKERS]; /* or NULL */
 };
 
 /* Written by the worker, read by anyone. */
