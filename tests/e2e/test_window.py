@@ -27,7 +27,7 @@ def tarryd(start_tarryd, judge, tmp_path):  # noqa: F811
     return start_tarryd(
         judge.port, mta__client_address="none", mta__open_relay_checked="yes",
         syn__labels=labels, class_new__greet="1s", class_new__teaser="no",
-        learn__capacity="2000").wait_ready()
+        learn__capacity="2000", tarry__workers="2").wait_ready()
 
 
 def send_all(tarryd):
