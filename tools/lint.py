@@ -245,8 +245,9 @@ def own_words(build):
     wrong = []
     words = re.compile(r"\b(TODO|FIXME|XXX|not implemented)\b|/(home|root)/")
     for path in list(sources(".c", ".h", ".def", ".py", ".sh")) + \
-            sorted((TOP / "docs").glob("*")) + [TOP / "README.md"]:
-        if not path.is_file():
+            sorted((TOP / "docs").glob("*")) + \
+            sorted((TOP / "web").glob("*")) + [TOP / "README.md"]:
+        if not path.is_file() or path.suffix == ".png":
             continue
         for number, line in enumerate(
                 path.read_text(errors="replace").splitlines(), 1):
