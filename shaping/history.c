@@ -51,54 +51,50 @@ name_place(struct history_keys *out, const struct ledger *l,
 	name_net(out, l, LEDGER_REGION, client, is_v4 ? V4_REGION : V6_REGION);
 }
 
-/* Returns the length of the stack's text, which is left in `stack`. */
-static size_t
-name_syn(struct history_keys *out, const struct ledger *l,
-	 const struct syn *syn, char *stack)
+static void
+name_signature(struct history_keys *out, const struct ledger *l,
+	       const struct signature_texts *t)
 {
-	char text[SIGNATURE_TEXT_CAP];
-	size_t len = signature_text(SIGNATURE_SYN, syn, text, sizeof(text));
+	static const enum ledger_kind kinds[SIGNATURE_LEVELS] = {
+	    [SIGNATURE_SYN] = LEDGER_SYN,
+	    [SIGNATURE_STACK] = LEDGER_STACK,
+	    [SIGNATURE_FAMILY] = LEDGER_FAMILY};
 
-	name(out, l, LEDGER_SYN, text, len);
-	len = signature_text(SIGNATURE_FAMILY, syn, text, sizeof(text));
-	name(out, l, LEDGER_FAMILY, text, len);
-	len = signature_text(SIGNATURE_STACK, syn, stack, SIGNATURE_TEXT_CAP);
-	name(out, l, LEDGER_STACK, stack, len);
-	return len;
+	for (size_t i = 0; i < SIGNATURE_LEVELS; i++)
+		name(out, l, kinds[i], t->text[i], t->len[i]);
 }
 
-/* The stack's text is in pair[0..len) already. */
 static void
-name_pair(struct history_keys *out, const struct ledger *l, char *pair,
-	  size_t len, const char *dialect)
+name_pair(struct history_keys *out, const struct ledger *l,
+	  const struct signature_texts *t, const char *dialect)
 {
+	char pair[PAIR_CAP];
+	const size_t len = t->len[SIGNATURE_STACK];
 	size_t more = strlen(dialect);
 
 	if (more > PAIR_CAP - len - 1)
 		more = PAIR_CAP - len - 1;
-	pair[len++] = ' ';
-	memcpy(pair + len, dialect, more);
-	name(out, l, LEDGER_PAIR, pair, len + more);
+	memcpy(pair, t->text[SIGNATURE_STACK], len);
+	pair[len] = ' ';
+	memcpy(pair + len + 1, dialect, more);
+	name(out, l, LEDGER_PAIR, pair, len + 1 + more);
 }
 
 void
 history_keys_make(struct history_keys *out, const struct ledger *l,
 		  const struct history_names *names)
 {
-	char pair[PAIR_CAP];
-	size_t len = 0;
-
 	out->known = 0;
 	name(out, l, LEDGER_ALL, "all", 3);
 	if (names->client != NULL && names->client->family != 0)
 		name_place(out, l, names->client);
-	if (names->syn != NULL)
-		len = name_syn(out, l, names->syn, pair);
+	if (names->signature != NULL)
+		name_signature(out, l, names->signature);
 	if (names->dialect != NULL)
 		name(out, l, LEDGER_DIALECT, names->dialect,
 		     strlen(names->dialect));
-	if (names->syn != NULL && names->dialect != NULL)
-		name_pair(out, l, pair, len, names->dialect);
+	if (names->signature != NULL && names->dialect != NULL)
+		name_pair(out, l, names->signature, names->dialect);
 	if (names->ja4 != NULL)
 		name(out, l, LEDGER_JA4, names->ja4, strlen(names->ja4));
 	if (names->pool != NULL)

@@ -82,6 +82,15 @@ signature_text(enum signature_level level, const struct syn *s, char *out,
 	return o.len;
 }
 
+void
+signature_texts_make(struct signature_texts *out, const struct syn *s)
+{
+	for (size_t i = 0; i < SIGNATURE_LEVELS; i++)
+		out->len[i] = (uint16_t)signature_text((enum signature_level)i,
+						       s, out->text[i],
+						       sizeof(out->text[i]));
+}
+
 uint8_t
 signature_initial_ttl(uint8_t observed)
 {

@@ -19,7 +19,8 @@ enum evidence_kind {
 struct evidence {
 	uint64_t present; /* evidence_bit() of each fact that is there */
 	struct addr client;
-	struct syn syn;	      /* syn, stack, family, mss, distance */
+	struct syn syn; /* syn, stack, family, mss, distance */
+	const struct signature_texts *texts; /* of syn; NULL: not written */
 	const char *label;    /* NULL: none; owned by the label table */
 	const char *listener; /* NULL: none; owned by the configuration */
 	const char *ja4;      /* NULL: none; these two as long as the value */

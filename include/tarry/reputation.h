@@ -55,7 +55,7 @@ const char *reputation_name(enum reputation_standing standing);
 /* What a session is known by; NULL or family 0: not known. */
 struct history_names {
 	const struct addr *client;
-	const struct syn *syn;
+	const struct signature_texts *signature;
 	const char *dialect;
 	const char *ja4;
 	const char *pool; /* registrable domain of a confirmed name */

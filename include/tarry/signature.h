@@ -20,7 +20,12 @@
 #define SIGNATURE_DISTANCE_MAX 40
 
 /* How fine a text or a pattern is. */
-enum signature_level { SIGNATURE_SYN, SIGNATURE_STACK, SIGNATURE_FAMILY };
+enum signature_level {
+	SIGNATURE_SYN,
+	SIGNATURE_STACK,
+	SIGNATURE_FAMILY,
+	SIGNATURE_LEVELS
+};
 
 /*
  * Writes the canonical text of a level and a final NUL. In SYN's text the
@@ -33,6 +38,14 @@ enum signature_level { SIGNATURE_SYN, SIGNATURE_STACK, SIGNATURE_FAMILY };
  */
 size_t signature_text(enum signature_level level, const struct syn *s,
 		      char *out, size_t cap);
+
+/* All texts of a SYN, by enum signature_level. */
+struct signature_texts {
+	uint16_t len[SIGNATURE_LEVELS];
+	char text[SIGNATURE_LEVELS][SIGNATURE_TEXT_CAP];
+};
+
+void signature_texts_make(struct signature_texts *out, const struct syn *s);
 
 /* The initial TTL guessed from the observed one: 32, 64, 128 or 255. */
 uint8_t signature_initial_ttl(uint8_t observed);

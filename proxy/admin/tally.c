@@ -98,17 +98,19 @@ add(struct tally_signature *row, const struct session_report *report)
 }
 
 void
-tally_session(struct tally *t, const struct syn *syn,
+tally_session(struct tally *t, const struct signature_texts *signature,
 	      const struct session_report *report)
 {
-	char text[SIGNATURE_TEXT_CAP] = "unknown";
+	const char *text = "unknown";
 	size_t len = strlen(text);
 	uint32_t place;
 
 	if (t == NULL)
 		return;
-	if (syn != NULL)
-		len = signature_text(SIGNATURE_STACK, syn, text, sizeof(text));
+	if (signature != NULL) {
+		text = signature->text[SIGNATURE_STACK];
+		len = signature->len[SIGNATURE_STACK];
+	}
 	uv_mutex_lock(&t->lock);
 	place = find_or_make(t, text, len);
 	if (t->weights[place] < UINT32_MAX)

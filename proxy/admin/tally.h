@@ -38,7 +38,7 @@ struct tally_signature {
 };
 
 struct session_report;
-struct syn;
+struct signature_texts;
 struct tally;
 
 /* Empty; the seed is secret. NULL: no memory. */
@@ -47,7 +47,7 @@ void tally_free(struct tally *t);
 
 /* Counts a session that is over; `syn` may be NULL: it was not seen, and `t`:
  * nobody asks. */
-void tally_session(struct tally *t, const struct syn *syn,
+void tally_session(struct tally *t, const struct signature_texts *signature,
 		   const struct session_report *report);
 
 /* Copies those that there are into out[0..TALLY_SIGNATURES); how many. */

@@ -44,17 +44,14 @@ compare_learn(const struct conn *c, const struct evidence *e,
 {
 	const struct worker *w = worker_of(c);
 	const struct session *s = &c->session;
-	char stack[SIGNATURE_TEXT_CAP] = "unknown";
 	struct effects_session told;
 
 	if (s->slowed_by == 0 || w->options.effects == NULL)
 		return;
-	if (evidence_has(e, EVIDENCE_STACK))
-		(void)signature_text(SIGNATURE_STACK, &e->syn, stack,
-				     sizeof(stack));
 	told = (struct effects_session){
 	    .rule_id = (uint16_t)(s->slowed_by - 1),
-	    .stack = stack,
+	    .stack =
+		e->texts != NULL ? e->texts->text[SIGNATURE_STACK] : "unknown",
 	    .arm = s->is_held_out ? EFFECT_HELD_OUT : EFFECT_SHAPED,
 	    .network = holdout_network(w->options.holdout_salt, &s->client),
 	    .facts = facts_of(s),

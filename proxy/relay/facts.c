@@ -187,6 +187,14 @@ look(struct conn *c, const uint8_t *kernel, size_t kernel_len, uint64_t now_ns)
 	keep(c, &result);
 }
 
+static const struct look *
+how_it_looks(struct conn *c, const struct syn *syn)
+{
+	struct worker *w = worker_of(c);
+
+	return looks_of(&w->looks, syn, w->options.rules.labels);
+}
+
 /* From now on the session counts as one of its client, network and stack. */
 static void
 enter_gate(struct conn *c)
@@ -197,7 +205,8 @@ enter_gate(struct conn *c)
 	struct syn syn;
 	bool is_known = parsed_syn(c, &syn);
 
-	place_keys_make(&keys, &c->session.client, is_known ? &syn : NULL);
+	place_keys_make(&keys, &c->session.client,
+			is_known ? &how_it_looks(c, &syn)->texts : NULL);
 	gate_enter(w->options.gate, &c->place, w->options.id, &keys,
 		   uv_now(&w->loop), &counts);
 }
@@ -237,7 +246,7 @@ facts_look(struct conn *c)
 	if (!parsed_syn(c, &syn))
 		return false;
 	gate_learn(worker_of(c)->options.gate, &c->place, PLAN_CAP_STACK,
-		   place_keys_stack(&syn));
+		   place_keys_stack(&how_it_looks(c, &syn)->texts));
 	record_syn(c);
 	return true;
 }
@@ -259,7 +268,7 @@ set_if(struct evidence *e, enum evidence_kind kind, bool is_there)
 static void
 gather(struct conn *c, struct evidence *e, enum label_quality *quality)
 {
-	const struct labels *labels = worker_of(c)->options.rules.labels;
+	const struct look *look;
 
 	memset(e, 0, sizeof(*e));
 	*quality = LABEL_NONE;
@@ -282,10 +291,11 @@ gather(struct conn *c, struct evidence *e, enum label_quality *quality)
 		set(e, EVIDENCE_SYN_RETRANSMITS);
 		e->syn_retransmits = c->facts.retransmits;
 	}
-	if (labels != NULL)
-		e->label = labels_find(labels, &e->syn, quality);
-	if (e->label != NULL)
-		set(e, EVIDENCE_LABEL);
+	look = how_it_looks(c, &e->syn);
+	e->texts = &look->texts;
+	e->label = look->label;
+	*quality = look->quality;
+	set_if(e, EVIDENCE_LABEL, e->label != NULL);
 }
 
 /* What the session did so far. */
@@ -387,7 +397,6 @@ facts_report(struct conn *c)
 {
 	struct worker *w = worker_of(c);
 	const struct session *s = &c->session;
-	char signature[SIGNATURE_TEXT_CAP];
 	char lists[EVIDENCE_LISTS_TEXT_CAP];
 	struct session_report report = {
 	    .session = s,
@@ -418,17 +427,13 @@ facts_report(struct conn *c)
 	report.asn = e.asn;
 	report.lists = evidence_lists_text(&e, lists) > 0 ? lists : NULL;
 	hello_describe(c, &report);
-	if (evidence_has(&e, EVIDENCE_SYN)) {
-		(void)signature_text(SIGNATURE_SYN, &e.syn, signature,
-				     sizeof(signature));
-		report.signature = signature;
-	}
+	if (e.texts != NULL)
+		report.signature = e.texts->text[SIGNATURE_SYN];
 	tls_describe(c, &report);
 	recall_learn(c, &e, &report);
 	compare_learn(c, &e, &report);
 	log_session(&report);
 	record_end(c, &report);
 	metrics_session(w->options.metrics, &report);
-	tally_session(w->options.tally,
-		      evidence_has(&e, EVIDENCE_SYN) ? &e.syn : NULL, &report);
+	tally_session(w->options.tally, e.texts, &report);
 }

@@ -49,17 +49,15 @@ hash_prefix(enum plan_cap kind, const struct addr *a, size_t bits)
 }
 
 uint64_t
-place_keys_stack(const struct syn *syn)
+place_keys_stack(const struct signature_texts *t)
 {
-	char text[SIGNATURE_TEXT_CAP];
-	size_t len = signature_text(SIGNATURE_STACK, syn, text, sizeof(text));
-
-	return hash(PLAN_CAP_STACK, text, len);
+	return hash(PLAN_CAP_STACK, t->text[SIGNATURE_STACK],
+		    t->len[SIGNATURE_STACK]);
 }
 
 void
 place_keys_make(struct place_keys *out, const struct addr *client,
-		const struct syn *syn)
+		const struct signature_texts *t)
 {
 	bool is_v4 = client->family == 4;
 
@@ -67,5 +65,5 @@ place_keys_make(struct place_keys *out, const struct addr *client,
 	    hash_prefix(PLAN_CAP_CLIENT, client, is_v4 ? CLIENT_V4 : CLIENT_V6);
 	out->key[PLAN_CAP_NETWORK] = hash_prefix(
 	    PLAN_CAP_NETWORK, client, is_v4 ? NETWORK_V4 : NETWORK_V6);
-	out->key[PLAN_CAP_STACK] = syn != NULL ? place_keys_stack(syn) : 0;
+	out->key[PLAN_CAP_STACK] = t != NULL ? place_keys_stack(t) : 0;
 }

@@ -5,16 +5,16 @@
 #define PROXY_RELAY_PLACE_KEYS_H
 
 #include "tarry/places.h"
-#include "tarry/syn.h"
+#include "tarry/signature.h"
 
 /*
- * The keys of a client and its SYN (NULL: unknown, then there is no stack
+ * The keys of a client and its signature (NULL: unknown, then there is no stack
  * key): hashed with a seed of this process, which is the same in all threads.
  */
 void place_keys_make(struct place_keys *out, const struct addr *client,
-		     const struct syn *syn);
+		     const struct signature_texts *t);
 
 /* The stack's key alone; never 0. */
-uint64_t place_keys_stack(const struct syn *syn);
+uint64_t place_keys_stack(const struct signature_texts *t);
 
 #endif

@@ -38,7 +38,7 @@ names_of(const struct conn *c, const struct evidence *e, const char *ja4,
 {
 	return (struct history_names){
 	    .client = &e->client,
-	    .syn = evidence_has(e, EVIDENCE_SYN) ? &e->syn : NULL,
+	    .signature = e->texts,
 	    .dialect = envelope_of(&c->session, dialect),
 	    .ja4 = ja4,
 	    .pool = lookup_pool(c),

@@ -282,6 +282,7 @@ take_rules(struct worker *w, const struct worker_rules *rules)
 
 	/* Sessions hold their plans by value: nobody reads the old rules. */
 	w->options.rules = *rules;
+	looks_forget(&w->looks);
 	copy_config(w);
 	tell(w, WORKER_RULES_TAKEN);
 	if (said_was != w->site.client_address ||

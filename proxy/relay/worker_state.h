@@ -17,6 +17,7 @@
 #include "proxy/relay/lead.h"
 #include "proxy/relay/leg.h"
 #include "proxy/relay/listener.h"
+#include "proxy/relay/looks.h"
 #include "proxy/relay/lookup.h"
 #include "proxy/relay/poller.h"
 #include "proxy/relay/slab.h"
@@ -99,6 +100,7 @@ struct worker {
 	uint32_t waiting; /* sessions that wait at the gate */
 	uint64_t next_id;
 	struct syn_witness witness; /* which SYNs are spent */
+	struct looks looks;
 
 	struct site site;
 	char name[SESSION_NAME_CAP];

@@ -103,8 +103,10 @@ measure_session(void)
 	struct addr client;
 	struct syn syn;
 	const uint8_t kinds[] = {2, 4, 8, 1, 3};
-	const struct history_names names = {
-	    .client = &client, .syn = &syn, .dialect = "EHLO c s n"};
+	struct signature_texts signature;
+	const struct history_names names = {.client = &client,
+					    .signature = &signature,
+					    .dialect = "EHLO c s n"};
 	const uint32_t n = EACH / 4;
 	double start;
 	unsigned sum = 0;
@@ -124,6 +126,7 @@ measure_session(void)
 				      (uint8_t)(ip >> 8), (uint8_t)ip};
 
 		addr_set_v4(&client, b, 25);
+		signature_texts_make(&signature, &syn);
 		history_keys_make(&keys, &l, &names);
 		history_find(&h, &l, &keys, NOW);
 		sum += reputation_of(&h).number;

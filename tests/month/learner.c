@@ -56,13 +56,15 @@ static void
 make_keys(const struct learner *l, const struct member *m, bool knows_dialect,
 	  struct history_keys *keys)
 {
+	struct signature_texts signature;
 	const struct history_names names = {
 	    .client = &m->client,
-	    .syn = &m->syn,
+	    .signature = &signature,
 	    .dialect = knows_dialect ? m->dialect : NULL,
 	    .pool = m->pool,
 	};
 
+	signature_texts_make(&signature, &m->syn);
 	history_keys_make(keys, &l->ledger, &names);
 }
 

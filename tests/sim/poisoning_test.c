@@ -93,9 +93,11 @@ keys_of(struct history_keys *keys, uint32_t ip, const struct looks *looks)
 				  (uint8_t)(ip >> 8), (uint8_t)ip};
 	static const uint8_t kinds[] = {2, 4, 8, 1, 3};
 	struct syn syn;
+	struct signature_texts signature;
 	struct addr client;
-	struct history_names names = {
-	    .client = &client, .syn = &syn, .dialect = looks->dialect};
+	struct history_names names = {.client = &client,
+				      .signature = &signature,
+				      .dialect = looks->dialect};
 
 	memset(&syn, 0, sizeof(syn));
 	syn.version = 4;
@@ -105,6 +107,7 @@ keys_of(struct history_keys *keys, uint32_t ip, const struct looks *looks)
 	syn.wscale = looks->wscale;
 	syn.kinds_count = sizeof(kinds);
 	memcpy(syn.kinds, kinds, sizeof(kinds));
+	signature_texts_make(&signature, &syn);
 	addr_set_v4(&client, bytes, 25);
 	history_keys_make(keys, &l, &names);
 }

@@ -32,13 +32,13 @@ static const struct row rows[] = {
 };
 
 static struct place_keys
-keys_of(const char *text, const struct syn *syn)
+keys_of(const char *text, const struct signature_texts *t)
 {
 	struct place_keys keys;
 	struct addr a;
 
 	assert_true(addr_parse_ip(&a, text, strlen(text)));
-	place_keys_make(&keys, &a, syn);
+	place_keys_make(&keys, &a, t);
 	return keys;
 }
 
@@ -73,6 +73,7 @@ stacks(void **state)
 				   .options = LINUX("07")};
 	const struct packet other = {"other", .ttl = 128, .window = 64240,
 				     .options = WINDOWS("08")};
+	static struct signature_texts texts[3];
 	struct syn syns[3];
 	uint64_t key[3];
 	size_t i;
@@ -81,11 +82,13 @@ stacks(void **state)
 	syns[0] = packet_syn(&near);
 	syns[1] = packet_syn(&far);
 	syns[2] = packet_syn(&other);
-	for (i = 0; i < 3; i++)
-		key[i] = keys_of("192.0.2.1", &syns[i]).key[PLAN_CAP_STACK];
+	for (i = 0; i < 3; i++) {
+		signature_texts_make(&texts[i], &syns[i]);
+		key[i] = keys_of("192.0.2.1", &texts[i]).key[PLAN_CAP_STACK];
+	}
 	assert_true(key[0] == key[1]);
 	assert_true(key[0] != key[2]);
-	assert_true(key[0] != 0 && key[0] == place_keys_stack(&syns[0]));
+	assert_true(key[0] != 0 && key[0] == place_keys_stack(&texts[0]));
 	assert_true(keys_of("192.0.2.1", NULL).key[PLAN_CAP_STACK] == 0);
 }
 
