@@ -28,7 +28,7 @@ draw(uint32_t count)
 static struct syn
 some_syn(void)
 {
-	static const uint16_t windows[] = {1024, 8192, 64240, 65535};
+	static const uint16_t windows[] = {1024, 20 * 1448, 64240, 65535};
 	static const char *const options[] = {LINUX("07"), WINDOWS("08"), "",
 					      LINUX("0a")};
 	const struct packet p = {"", .ttl = draw(2) != 0 ? 64 : 50,
