@@ -23,6 +23,7 @@ class ScriptedMta:
         self.script = {**PLAIN, **script}
         self.plain_left = plain_sessions
         self.mails = []
+        self.sessions = []
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.address, self.port = self.socket.getsockname()
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -36,8 +37,9 @@ class ScriptedMta:
                 return
             script = PLAIN if self.plain_left > 0 else self.script
             self.plain_left -= 1
-            threading.Thread(target=self.serve, args=(client, script),
-                             daemon=True).start()
+            self.sessions.append(threading.Thread(
+                target=self.serve, args=(client, script), daemon=True))
+            self.sessions[-1].start()
 
     def serve(self, client, script):
         with client, client.makefile("rb") as lines:
@@ -62,6 +64,10 @@ class ScriptedMta:
             self.mails.append(b"".join(mail))
             client.sendall(script["dot"])
         return verb != "QUIT"
+
+    def have_ended(self):
+        """Whether no session is left of those that were greeted."""
+        return not any(thread.is_alive() for thread in self.sessions)
 
     def close(self):
         self.socket.shutdown(socket.SHUT_RDWR)

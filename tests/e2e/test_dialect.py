@@ -38,7 +38,8 @@ def serve(start_tarryd, start_sink, control_path, tmp_path):
         names.write_text(NAMES)
         text = (f"[tarry]\nmode = enforce\n[listen smtp]\n"
                 f"address = 127.0.0.1:0\n[mta]\naddress = 127.0.0.1:1\n"
-                f"[syn]\nsidecar =\nlabels = {names}\n[http]\naddress = 127.0.0.1:0\n"
+                f"[syn]\nsidecar =\nlabels = {names}\n"
+                f"[http]\naddress = 127.0.0.1:0\n"
                 f"[control]\nsocket = {(where := control_path())}\n{RULES}")
         tarryd = start_tarryd(start_sink().port, text=text)
         tarryd.control = where

@@ -171,6 +171,9 @@ def test_real_clients_make_the_same_of_it(make, mta, proxy_for,  # noqa: F811
     with concurrent.futures.ThreadPoolExecutor(22) as pool:
         list(pool.map(send, ports))
     for name, (direct, behind, port) in pairs.items():
+        # A client may know what became of its mail before it has left.
+        wait_until(lambda: direct.have_ended() and behind.have_ended(),
+                   f"the sessions' ends, {name}")
         want = fate(sender.log, pattern, direct.port)
         got = fate(sender.log, pattern, port)
         print(f"{name}: {len(behind.mails)} taken, {got[0][:150]}")

@@ -199,6 +199,26 @@ def test_log_and_names_and_sidecar(start, start_sink, place):
     tarryd.wait_log(f"no sidecar on {place}/other.sock")
 
 
+def test_names_of_dialects(start, start_sink, place):
+    """A session that was begun under the old names ends under the new."""
+    names = place / "labels.ini"
+    names.write_text("[label any]\ndialect = *\n")
+    tarryd = start(start_sink().port).wait_ready()
+    tarryd.reload(labels=names)
+    with tarryd.connect() as client:
+        client.reply()
+        client.ask("EHLO client.example")
+        names.write_text("[label full name]\ndialect = EHLO:fqdn:*\n"
+                         "[label any]\ndialect = *\n"
+                         "[label none]\ndialect = EHLO fqdn\n")
+        tarryd.reload()
+        client.ask("QUIT")
+    mail(tarryd)
+    assert re.search(r"skipped: .*labels\.ini:6: EHLO fqdn: no dialect, "
+                     "expected a text such as EHLO:", tarryd.log)
+    tarryd.wait_log(' dialect=EHLO:fqdn:-:.* dialect_label="full name"')
+
+
 def test_drain_timeout(start, start_sink):
     tarryd = start(start_sink().port).wait_ready()
     tarryd.reload(drain="1s")
