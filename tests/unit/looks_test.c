@@ -28,7 +28,7 @@ draw(uint32_t count)
 static struct syn
 some_syn(void)
 {
-	static const uint16_t windows[] = {1024, 20 * 1448, 64240, 65535};
+	static const uint16_t windows[] = {1024, 20 * 1388, 64240, 65535};
 	static const char *const options[] = {LINUX("07"), WINDOWS("08"), "",
 					      LINUX("0a")};
 	const struct packet p = {"", .ttl = draw(2) != 0 ? 64 : 50,
@@ -36,6 +36,7 @@ some_syn(void)
 				 .options = options[draw(4)]};
 	struct syn s = packet_syn(&p);
 
+	s.mss = draw(2) != 0 ? 1460 : 1400;
 	s.isn = draw(UINT32_MAX);
 	s.src.port = (uint16_t)draw(65536);
 	s.src.ip[15] = (uint8_t)draw(256);
