@@ -168,6 +168,8 @@ install: all
 	install -m 755 $(PROGRAMS:%=$(BUILD)/%) $(SBIN)
 	install -m 644 $(wildcard docs/*.5) $(MAN)/man5
 	install -m 644 $(wildcard docs/*.8) $(MAN)/man8
+	install -Dm 644 config/tarryctl.bash \
+	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tarryctl
 	for f in $(INSTALLED); do test -e $(ETC)/$$f || \
 	  install -m 644 config/$$f $(ETC)/$$f; done
 clean:

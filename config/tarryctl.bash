@@ -1,0 +1,38 @@
+# Completion of tarryctl for bash. The verbs and options are those that
+# tarryctl itself prints, so that there is no second list of them.
+
+_tarryctl()
+{
+	local word=${COMP_WORDS[COMP_CWORD]} last=${COMP_WORDS[COMP_CWORD-1]}
+	local help i verb="" skip=""
+
+	case $last in
+	-s | --socket | -c | --config | signature)
+		mapfile -t COMPREPLY < <(compgen -f -- "$word")
+		return
+		;;
+	esac
+	help=$("${COMP_WORDS[0]}" --help 2>/dev/null) || return
+	if [[ $word == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(printf '%s\n' "$help" |
+			grep -oE '^  [- ][a-zA-Z ].*' | grep -oE -- \
+			'--[a-z]+|^  -[a-zA-Z]')" -- "$word")
+		return
+	fi
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		if [[ -n $skip ]]; then
+			skip=
+		elif [[ ${COMP_WORDS[i]} == -[sc] ||
+			${COMP_WORDS[i]} == --socket ||
+			${COMP_WORDS[i]} == --config ]]; then
+			skip=yes
+		elif [[ ${COMP_WORDS[i]} != -* ]]; then
+			verb=${COMP_WORDS[i]}
+		fi
+	done
+	[[ -z $verb ]] || return
+	mapfile -t COMPREPLY < <(compgen -W "$(printf '%s\n' "$help" |
+		grep -oE '^  [a-z]+' | tr -d ' ')" -- "$word")
+}
+
+complete -F _tarryctl tarryctl
