@@ -161,7 +161,7 @@ struct config {
 	struct config_tls tls;
 	struct addr http_address;   /* with port; family 0: none */
 	const char *control_socket; /* path; "": none */
-	const char *p0f_socket; /* path; "": none */
+	const char *p0f_socket;	    /* path; "": none */
 	struct config_verdict verdict;
 	struct config_learn learn;
 	struct config_dns dns;
