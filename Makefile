@@ -148,6 +148,11 @@ bench: deps-bench
 	$(MAKE) -s all tests
 	@$(PYTHON) tests/bench/bench.py --build $(BUILD) $(BENCH)
 
+# What a million remembered rows cost, in memory and on the disk.
+bench-memory:
+	$(MAKE) -s $(BUILD)/tests/bench/memory
+	@$(BUILD)/tests/bench/memory $(BENCH)
+
 # The relay under valgrind, driven by the end-to-end tests.
 memcheck: deps-test
 	$(MAKE) all
@@ -185,6 +190,7 @@ help:
 	@echo 'make month      a month of three simulated sites, with learning and without'
 	@echo 'make dialects   how those clients speak; writes docs/DIALECTS.md'
 	@echo 'make bench      beside HAProxy and nginx; writes docs/BENCHMARKS.md'
+	@echo 'make bench-memory  a million remembered rows, and their state file'
 	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make storm      100,000 sessions that end badly, ASan and valgrind'
 	@echo 'make figures    the measured figures of the README'
@@ -197,6 +203,6 @@ help:
 
 .SECONDARY:
 .PHONY: all tests test check lint run deps deps-test fuzz fuzzers storm \
-	figures matrix dialects demo bench month memcheck \
+	figures matrix dialects demo bench bench-memory month memcheck \
 	deps-bench format install clean help
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

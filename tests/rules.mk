@@ -51,6 +51,12 @@ $(BUILD)/tests/bench/ledger: $(call OBJ,tests/bench/ledger.c) \
 	$(LINK)
 tests: $(BUILD)/tests/bench/ledger
 
+# What it costs to keep a million rows: memory [ROWS] [CHANGED].
+$(BUILD)/tests/bench/memory: $(call OBJ,tests/bench/memory.c) \
+		$(BUILD)/libtarryd.a $(BUILD)/libshaping.a
+	$(LINK) $(call PKG,--libs,$(PKGS_tarryd))
+tests: $(BUILD)/tests/bench/memory
+
 FUZZ_SECONDS ?= 10
 FUZZ_SAN := -fsanitize=fuzzer-no-link,address,undefined
 fuzz: deps-test

@@ -152,6 +152,8 @@ struct config {
 	uint32_t workers;
 	uint32_t max_sessions; /* 0: auto; see config_max_sessions() */
 	uint32_t drain_timeout_ms;
+	const char *state; /* path; "": none */
+	uint32_t state_interval_ms;
 	const char *name; /* "": not set; at most SESSION_NAME_CAP bytes */
 
 	const struct config_listener *listeners;

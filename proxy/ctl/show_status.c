@@ -105,6 +105,23 @@ print_config(const json_t *c)
 	printf("\n");
 }
 
+static void
+print_memory(const json_t *m)
+{
+	if (number(m, "limit") == 0)
+		return;
+	printf("memory    %lld of %lld rows, %lld changed since they were "
+	       "written\n",
+	       number(m, "rows"), number(m, "limit"), number(m, "changed"));
+	if (text(m, "file")[0] == '\0')
+		printf("          kept nowhere: tarry.state is empty\n");
+	else if (text(m, "why")[0] != '\0')
+		printf("          NOT KEPT: %s\n", text(m, "why"));
+	else
+		printf("          kept in %s, %lld rows written\n",
+		       text(m, "file"), number(m, "written"));
+}
+
 /* Said only where there is something that is not seen. */
 static void
 print_blind(const json_t *ended)
@@ -139,6 +156,7 @@ print_status(void *ctx, const json_t *line)
 	print_slots(json_object_get(line, "slots"));
 	print_sidecar(json_object_get(line, "sidecar"));
 	print_config(json_object_get(line, "config"));
+	print_memory(json_object_get(line, "memory"));
 	print_blind(json_object_get(line, "ended"));
 	if (number(line, "log_lines_dropped") > 0)
 		printf("log       %lld lines were dropped\n",

@@ -58,6 +58,15 @@ const struct verb verbs[] = {
 	 "what rspamd sends by HTTP to an address of this host, and send what\n"
 	 "it says of each mail to tarryd",
 	 verb_follow},
+	{"dump", "[KIND [COUNT]]", 0, 2,
+	 "print what is remembered, a JSON object a line: all of it, or the\n"
+	 "rows of KIND, COUNT of them at most",
+	 verb_dump},
+	{"load", "FILE|- [dry]", 1, 2,
+	 "add such lines to what is remembered; of two counts for one sender\n"
+	 "the larger holds, so the same twice adds nothing; lines that are not\n"
+	 "understood are named and skipped; dry: only say what would be done",
+	 verb_load},
 };
 /* clang-format on */
 

@@ -59,4 +59,8 @@ verb_run_fn verb_verdict;
 /* follow.c */
 verb_run_fn verb_follow;
 
+/* dump.c: dump and load */
+verb_run_fn verb_dump;
+verb_run_fn verb_load;
+
 #endif

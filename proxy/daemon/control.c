@@ -89,6 +89,7 @@ on_tick(uv_timer_t *tick)
 	journal_tick(c->journal, now_ms);
 	control_tick_verdicts(c);
 	control_tick_window(c, now_ms);
+	control_tick_store(c, now_ms);
 	control_watch_dials(c);
 	control_watch_drain(c, now_ms);
 }
@@ -152,6 +153,7 @@ stop(struct control *c)
 	control_free_window(c);
 	control_free_names(c);
 	gate_free(c->gate);
+	store_close(c->store);
 	memory_free(c->memory);
 	effects_free(c->effects);
 	free(c->workers);

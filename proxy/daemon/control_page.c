@@ -134,6 +134,7 @@ control_fill_page(void *ctx, struct metrics_page *page)
 	add_verdicts(c, page->values);
 	add_memory(c, page->values);
 	control_fill_names(c, page->values);
+	control_add_store(c, page->values);
 	page->values[METRIC_VALUE_WORKERS] = c->workers_count;
 	page->values[METRIC_VALUE_MTA_UP] = c->mta_is_ready && !c->mta_is_gone;
 	page->values[METRIC_VALUE_CONNECTIONS_LIMIT] = c->sessions_limit;

@@ -308,6 +308,8 @@ control_start(struct control *c)
 	if (rc == 0)
 		rc = control_take_window_memory(c);
 	if (rc == 0)
+		rc = control_open_store(c);
+	if (rc == 0)
 		rc = open_syn_map(c);
 	if (rc == 0)
 		rc = control_open_names(c);

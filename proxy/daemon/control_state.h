@@ -27,6 +27,7 @@
 #include "proxy/evidence/verdict_wait.h"
 #include "proxy/memory/effects.h"
 #include "proxy/memory/memory.h"
+#include "proxy/memory/store.h"
 #include "proxy/relay/gate.h"
 #include "proxy/relay/mta_probe.h"
 #include "proxy/relay/worker.h"
@@ -97,6 +98,7 @@ struct control {
 	uint32_t slots_reserve; /* of the MTA's */
 	struct gate *gate;
 	struct memory *memory; /* or NULL: none is wanted */
+	struct store *store;   /* or NULL: likewise */
 	struct effects *effects;
 	uint64_t holdout_salt;
 	uint64_t wall_ms; /* Unix time when the loop's was 0 */
@@ -238,6 +240,16 @@ void control_set_names(struct control *c);
 void control_fill_names(const struct control *c,
 			double values[METRIC_VALUE_COUNT]);
 void control_free_names(struct control *c);
+
+/* control_store.c: fills the memory from the state file; the rest of what
+ * there is to say of both. */
+__attribute__((warn_unused_result)) int control_open_store(struct control *c);
+void control_tick_store(struct control *c, uint64_t now_ms);
+void control_add_store(const struct control *c,
+		       double values[METRIC_VALUE_COUNT]);
+json_t *control_store_json(const struct control *c);
+void control_dump(void *ctx, struct control_request *r);
+void control_load(void *ctx, struct control_request *r);
 
 /* control_verdict.c, in the order in which they are called. */
 __attribute__((warn_unused_result)) int

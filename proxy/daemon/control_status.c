@@ -166,16 +166,17 @@ control_say_status(void *ctx, struct control_request *r)
 
 	sum_up(c, &sum);
 	control_request_say(
-	    r, json_pack("{ss si sI ss ss si so so so so so so sI}", "version",
-			 TARRY_VERSION, "pid", (int)getpid(), "uptime_s",
-			 (json_int_t)((uv_now(&c->loop) - c->start_ms) / 1000),
-			 "state", state_name(c->state), "mode",
-			 c->settings.config->policy.is_shadow ? "shadow"
-							      : "enforce",
-			 "workers", (int)c->workers_count, "sessions",
-			 sessions_json(c, &sum), "ended", ended_json(c),
-			 "slots", slots_json(c), "mta", mta_json(c, &sum),
-			 "sidecar", sidecar_json(c), "config", config_json(c),
-			 "log_lines_dropped", (json_int_t)log_dropped()));
+	    r, json_pack(
+		   "{ss si sI ss ss si so so so so so so so sI}", "version",
+		   TARRY_VERSION, "pid", (int)getpid(), "uptime_s",
+		   (json_int_t)((uv_now(&c->loop) - c->start_ms) / 1000),
+		   "state", state_name(c->state), "mode",
+		   c->settings.config->policy.is_shadow ? "shadow" : "enforce",
+		   "workers", (int)c->workers_count, "sessions",
+		   sessions_json(c, &sum), "ended", ended_json(c), "slots",
+		   slots_json(c), "mta", mta_json(c, &sum), "sidecar",
+		   sidecar_json(c), "config", config_json(c), "memory",
+		   control_store_json(c), "log_lines_dropped",
+		   (json_int_t)log_dropped()));
 	control_request_end(r, NULL);
 }

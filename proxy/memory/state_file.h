@@ -32,7 +32,7 @@
 /* Looking a file through, and reading it, take so long at most; a million
  * rows take a tenth. What is read until then is used. */
 #define STATE_FILE_CHECK_MS 15000
-#define STATE_FILE_LOAD_MS 15000
+#define STATE_FILE_LOAD_MS 30000
 
 struct state_file;
 
