@@ -32,10 +32,11 @@ PAIRS = ["tests/lab/test_witness.py", "tests/lab/test_rules.py",
          "tests/e2e/test_workers.py"]
 # Of the others, which mostly wait, so many files run beside each other; the
 # longest begin first.
-BESIDE = 5
+BESIDE = 6
 LONGEST = ["tests/lab/test_patience.py", "tests/e2e/test_doctor.py",
            "tests/lab/test_matrix_*.py", "tests/e2e/test_smuggling.py",
-           "tests/lab/test_transparent*.py", "tests/e2e/test_odd_replies.py"]
+           "tests/lab/test_transparent*.py", "tests/e2e/test_odd_replies.py",
+           "tests/e2e/test_dns.py", "tests/e2e/test_store.py"]
 SAN = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 
 

@@ -15,6 +15,7 @@ TCP_SAVE_SYN, TCP_SAVED_SYN = 27, 28
 CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
 HEAD, ENTRY = 4096, 192
+VERSION, SET = 2, 64 + 8 * ENTRY
 F_ADD_SEALS, SEAL_SHRINK, SEAL_GROW = 1033, 2, 4
 
 
@@ -212,8 +213,8 @@ def pcap_file(path, frames, link=1, cut=0):
     return path
 
 
-def table_memfd(size=HEAD + 8 * ENTRY, seals=SEAL_SHRINK | SEAL_GROW,
-                magic=b"TARRYSYN", version=1, entry=ENTRY, sets=1):
+def table_memfd(size=HEAD + SET, seals=SEAL_SHRINK | SEAL_GROW,
+                magic=b"TARRYSYN", version=VERSION, entry=ENTRY, sets=1):
     """A memfd that may or may not be a table."""
     fd = os.memfd_create("tarry-syn-table", os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, size)
