@@ -147,6 +147,17 @@ control_fill_page(void *ctx, struct metrics_page *page)
 	process_values(page->values);
 }
 
+/* A worker hears of the MTA's test a moment later than it is logged. */
+static bool
+all_know_mta(const struct control *c)
+{
+	struct worker_counters counters = {.knows_mta = true};
+
+	for (uint32_t i = 0; counters.knows_mta && i < c->workers_count; i++)
+		worker_counters(c->workers[i], &counters);
+	return counters.knows_mta;
+}
+
 bool
 control_is_ready(void *ctx, char *why, size_t cap)
 {
@@ -163,6 +174,11 @@ control_is_ready(void *ctx, char *why, size_t cap)
 	if (c->mta_is_gone) {
 		snprintf(why, cap, "the MTA: the last dials failed; %s",
 			 c->mta_why);
+		return false;
+	}
+	if (!all_know_mta(c)) {
+		snprintf(why, cap, "the MTA: it passed its test, and not all "
+				   "workers know that yet");
 		return false;
 	}
 	return true;

@@ -184,11 +184,12 @@ take_mta(struct worker *w, const struct worker_mailbox *m)
 	w->site.pipeconnect = m->mta_pipeconnect;
 	w->mta_refuses_second_ehlo = m->mta_refuses_second_ehlo;
 	tls_tell_room(w);
-	if (m->mta_name_len == 0)
-		return;
-	memcpy(w->name, m->mta_name, m->mta_name_len);
-	w->site.name_len = m->mta_name_len;
-	w->knows_mta_name = true;
+	if (m->mta_name_len > 0) {
+		memcpy(w->name, m->mta_name, m->mta_name_len);
+		w->site.name_len = m->mta_name_len;
+		w->knows_mta_name = true;
+	}
+	atomic_store(&w->gauges.knows_mta, true);
 }
 
 static void
@@ -489,6 +490,7 @@ worker_set_mta(struct worker *w, const struct worker_mta *mta)
 	if (mta->is_ready)
 		atomic_store(&w->gauges.dials_failed, 0);
 	uv_mutex_lock(&w->mailbox_lock);
+	atomic_store(&w->gauges.knows_mta, false);
 	w->mailbox.mta_ready = mta->is_ready;
 	w->mailbox.mta_pipeconnect = mta->pipeconnect;
 	w->mailbox.mta_refuses_second_ehlo = mta->refuses_second_ehlo;

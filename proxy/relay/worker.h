@@ -96,6 +96,7 @@ struct worker_counters {
 	uint32_t buffers_used;
 	uint32_t lead_ms;
 	uint32_t dials_failed; /* in a row, up to now */
+	bool knows_mta;	       /* what worker_set_mta() last told */
 	bool is_paused;	       /* not accepting: seats are used up */
 	bool is_stressed;      /* sessions are nearly used up */
 };

@@ -222,6 +222,7 @@ worker_counters(const struct worker *w, struct worker_counters *out)
 	    .buffers = w->buffers.cap,
 	    .buffers_used = atomic_load(&g->buffers_used),
 	    .lead_ms = atomic_load(&g->lead_ms),
+	    .knows_mta = atomic_load(&g->knows_mta),
 	    .is_paused = atomic_load(&g->is_paused),
 	    .is_stressed = atomic_load(&g->is_stressed),
 	};

@@ -59,6 +59,7 @@ struct worker_gauges {
 	_Atomic uint32_t legs;
 	_Atomic uint32_t buffers_used;
 	_Atomic uint32_t lead_ms;
+	_Atomic bool knows_mta; /* what worker_set_mta() last told */
 	_Atomic bool is_paused;
 	_Atomic bool is_stressed;
 };
