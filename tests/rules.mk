@@ -59,14 +59,18 @@ tests: $(BUILD)/tests/bench/memory
 
 FUZZ_SECONDS ?= 10
 FUZZ_SAN := -fsanitize=fuzzer-no-link,address,undefined
-fuzz: deps-test
+FUZZ_RUNS := $(FUZZERS:%_fuzz=fuzz-%)
+fuzz: $(FUZZ_RUNS)
+fuzz-build: deps-test
 	$(MAKE) BUILD=$(BUILD)-fuzz CC=clang OPT=-O1 SAN='$(FUZZ_SAN)' fuzzers
-	@set -e; for f in $(FUZZERS); do \
-	  c=tests/fuzz/corpus/$${f%_fuzz}; n=$(BUILD)-fuzz/new/$$f; \
-	  echo "== $$f, $(FUZZ_SECONDS) s"; mkdir -p $$n; \
-	  $(BUILD)-fuzz/tests/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) \
+$(FUZZ_RUNS): fuzz-%: fuzz-build
+	@echo "== $*, $(FUZZ_SECONDS) s"
+	@c=tests/fuzz/corpus/$*; n=$(BUILD)-fuzz/new/$*_fuzz; mkdir -p $$n; \
+	  $(BUILD)-fuzz/tests/fuzz/$*_fuzz -max_total_time=$(FUZZ_SECONDS) \
 	    -timeout=5 -print_final_stats=0 -verbosity=0 \
-	    -artifact_prefix=$$n/ $$n $$(test -d $$c && echo $$c); done
+	    -artifact_prefix=$$n/ $$n $$(test -d $$c && echo $$c)
+	@echo "ok     fuzz/$*"
+.PHONY: fuzz-build $(FUZZ_RUNS)
 fuzzers: $(FUZZERS:%=$(BUILD)/tests/fuzz/%)
 $(FUZZERS:%=$(BUILD)/tests/fuzz/%): %: %.o $(call OBJ,tests/sim/world.c) \
 		$(BUILD)/libtarryd.a \

@@ -4,8 +4,8 @@
     tools/test.py BUILD
 
 Unit and simulation tests run twice, as they are shipped and under ASan and
-UBSan; then the end-to-end tests and the lab; each fuzzer for some seconds;
-then the checks of tools/lint.py.
+UBSan; then the end-to-end tests and the lab, beside them the checks of
+tools/lint.py; each fuzzer for some seconds.
 """
 import concurrent.futures
 import os
@@ -102,19 +102,19 @@ def run_programs(build, total, *flags, env):
 
 
 def run_fuzzers(total):
-    """Each fuzzer for some seconds; a finding stops make."""
+    """Each fuzzer for some seconds, one a processor; a finding is kept."""
     fuzzers = len(list(TOP.glob("tests/fuzz/*_fuzz.c")))
     done = subprocess.run(
-        ["make", "--no-print-directory", "-s", "fuzz"], cwd=TOP, text=True,
+        ["make", "--no-print-directory", "-s", "-k", "-Otarget",
+         f"-j{os.cpu_count() or 1}", "fuzz"], cwd=TOP, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
     )
-    begun = re.findall(r"^== (\w+),", done.stdout, re.MULTILINE)
-    passed = len(begun) if done.returncode == 0 else max(len(begun) - 1, 0)
-    for name in begun[:passed]:
-        print(f"ok     fuzz/{name}", flush=True)
-    if passed < fuzzers:
-        print(f"not ok fuzz\n{done.stdout[-4000:]}", flush=True)
-    total.add(passed, fuzzers - passed)
+    passed = re.findall(r"^ok +fuzz/\w+$", done.stdout, re.MULTILINE)
+    if done.returncode != 0 or len(passed) != fuzzers:
+        print(f"not ok fuzz\n{done.stdout[-8000:]}", flush=True)
+    else:
+        print("\n".join(sorted(passed)), flush=True)
+    total.add(len(passed), max(fuzzers - len(passed), done.returncode != 0))
 
 
 def files_of(suite):
@@ -174,40 +174,75 @@ def run_beside(build, total, files, count):
             time.sleep(0.1)
 
 
-def run_pytests(build, total):
-    alone, pairs = files_of(ALONE), files_of(PAIRS)
-    first = files_of(LONGEST)
-    others = [file for file in files_of(["tests/*/test_*.py"])
-              if file not in alone + pairs + first]
-    run_beside(build, total, first + others, BESIDE)
-    run_beside(build, total, pairs, 2)
-    finish_pytest(total, *start_pytest(build, "alone", alone))
+def start_checks(build):
+    """Begins what only compiles, with what the processors have to spare."""
+    out = open(TOP / build / "lint.out", "w+", encoding="utf-8",
+               errors="replace")
+    print("run    lint, and fuzzers are built", flush=True)
+    return out, subprocess.Popen(
+        ["nice", "-n", "19", "sh", "-c", "make -s -j2 fuzz-build >&2;"
+         f"exec {sys.executable} tools/lint.py {build}"],
+        cwd=TOP, stdout=out, stderr=subprocess.STDOUT)
 
 
-def run_lint(build, total):
-    done = subprocess.run(
-        [sys.executable, "tools/lint.py", build], cwd=TOP, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
-    )
-    print(done.stdout, end="", flush=True)
-    lines = done.stdout.splitlines()
+def finish_checks(total, out, process):
+    process.wait()
+    out.seek(0)
+    said = out.read()
+    out.close()
+    print(said, end="", flush=True)
+    lines = said.splitlines()
     passed = sum(line.startswith("ok ") for line in lines)
     failed = sum(line.startswith("not ok ") for line in lines)
-    if done.returncode != 0 and failed == 0 or passed + failed == 0:
+    if process.returncode != 0 and failed == 0 or passed + failed == 0:
         failed += 1
     total.add(passed, failed,
               sum(line.startswith("skipped ") for line in lines))
 
 
+class Progress:
+    """How long each part took, and how busy the processors were with it."""
+
+    def __init__(self):
+        self.start = time.monotonic()
+        self.last = self.start, self.ticks()
+
+    @staticmethod
+    def ticks():
+        words = pathlib.Path("/proc/stat").read_text().split("\n")[0].split()
+        return sum(map(int, words[1:9])), int(words[4]) + int(words[5])
+
+    def say(self, what):
+        now = time.monotonic(), self.ticks()
+        (then, (all_then, idle_then)), self.last = self.last, now
+        busy = 1 - (now[1][1] - idle_then) / max(now[1][0] - all_then, 1)
+        print(f"time   {what}: {now[0] - then:.0f} s, processors {busy:.0%} "
+              f"busy; {now[0] - self.start:.0f} s in all", flush=True)
+
+
 def main():
     build = sys.argv[1] if len(sys.argv) > 1 else "build"
-    total = Sum()
+    total, progress = Sum(), Progress()
     run_programs(build, total, env={})
+    progress.say("unit and sim")
     run_programs(f"{build}-asan", total, f"SAN={SAN}", "OPT=-O1",
                  env=ASAN_ENV)
-    run_pytests(build, total)
+    progress.say("the same under ASan and UBSan")
+    alone, pairs = files_of(ALONE), files_of(PAIRS)
+    first = files_of(LONGEST)
+    others = [file for file in files_of(["tests/*/test_*.py"])
+              if file not in alone + pairs + first]
+    checks = start_checks(build)
+    run_beside(build, total, first + others, BESIDE)
+    progress.say("end to end and lab")
+    finish_checks(total, *checks)
+    progress.say("lint")
+    run_beside(build, total, pairs, 2)
+    progress.say("what needs a processor")
+    finish_pytest(total, *start_pytest(build, "alone", alone))
+    progress.say("what needs all")
     run_fuzzers(total)
-    run_lint(build, total)
+    progress.say("fuzz")
     skipped = f", {total.skipped} skipped" if total.skipped else ""
     print(f"{total.passed} passed, {total.failed} failed{skipped}")
     return 1 if total.failed else 0
