@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proxy/admin/accept.h"
 #include "proxy/admin/http_assets.h"
 #include "proxy/daemon/log.h"
 
@@ -42,7 +43,7 @@ struct http {
 	uv_timer_t timer;
 	struct MHD_Daemon *daemon;
 	struct http_source source;
-	struct http_kept metrics;
+	struct http_kept metrics[METRICS_FORMS];
 	struct http_kept api[HTTP_API_COUNT];
 	uint64_t spent_ms; /* 1 / HTTP_PER_SECOND s an answer, up to here */
 	bool is_loopback;
@@ -189,28 +190,41 @@ response_of(char *text, size_t len)
 
 /* Makes the page of metrics, if the last one is too old. */
 static void
-renew_metrics(struct http *h)
+renew_metrics(struct http *h, enum metrics_form form)
 {
+	static const char *const types[METRICS_FORMS] = {
+	    [METRICS_TEXT] = "text/plain; version=0.0.4; charset=utf-8",
+	    [METRICS_OPEN] = "application/openmetrics-text; version=1.0.0; "
+			     "charset=utf-8",
+	};
+	struct http_kept *kept = &h->metrics[form];
 	struct metrics_page page = {0};
 	struct metrics_text text = {0};
+	struct MHD_Response *r;
 
-	if (is_fresh(h, &h->metrics, HTTP_METRICS_AGE_MS))
+	if (is_fresh(h, kept, HTTP_METRICS_AGE_MS))
 		return;
 	h->source.fill(h->source.ctx, &page);
-	metrics_print(&page, &text);
+	metrics_print(&page, form, &text);
 	if (text.error != 0) {
 		free(text.text);
 		return;
 	}
-	keep(h, &h->metrics, response_of(text.text, text.len),
-	     "text/plain; version=0.0.4; charset=utf-8");
+	r = response_of(text.text, text.len);
+	if (r != NULL)
+		MHD_add_response_header(r, MHD_HTTP_HEADER_VARY,
+					MHD_HTTP_HEADER_ACCEPT);
+	keep(h, kept, r, types[form]);
 }
 
 static enum MHD_Result
 send_metrics(struct http *h, struct MHD_Connection *c)
 {
-	renew_metrics(h);
-	return send_response(c, MHD_HTTP_OK, NULL, h->metrics.response);
+	enum metrics_form form = accept_form(MHD_lookup_connection_value(
+	    c, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT));
+
+	renew_metrics(h, form);
+	return send_response(c, MHD_HTTP_OK, NULL, h->metrics[form].response);
 }
 
 static const char *const api_paths[HTTP_API_COUNT] = {
@@ -554,8 +568,10 @@ http_stop(struct http *h)
 	uv_close((uv_handle_t *)&h->poll, on_closed);
 	uv_close((uv_handle_t *)&h->timer, on_closed);
 	MHD_stop_daemon(h->daemon);
-	if (h->metrics.response != NULL)
-		MHD_destroy_response(h->metrics.response);
+	for (unsigned i = 0; i < METRICS_FORMS; i++) {
+		if (h->metrics[i].response != NULL)
+			MHD_destroy_response(h->metrics[i].response);
+	}
 	for (unsigned i = 0; i < HTTP_API_COUNT; i++) {
 		if (h->api[i].response != NULL)
 			MHD_destroy_response(h->api[i].response);

@@ -115,7 +115,17 @@ struct metrics_page {
 	double values[METRIC_VALUE_COUNT];
 };
 
-/* Prints all families, text format 0.0.4, behind what is in `out`. */
-void metrics_print(const struct metrics_page *page, struct metrics_text *out);
+/* Text format 0.0.4, or OpenMetrics 1.0.0: the same numbers under the same
+ * names and labels, but for tarry_build_info, which is a family of its own
+ * kind there. */
+enum metrics_form { METRICS_TEXT, METRICS_OPEN, METRICS_FORMS };
+
+/*
+ * Prints all families behind what is in `out`. OpenMetrics gets no `_created`
+ * samples: Prometheus would keep each as a series, and all of them would say
+ * tarry_start_time_seconds.
+ */
+void metrics_print(const struct metrics_page *page, enum metrics_form form,
+		   struct metrics_text *out);
 
 #endif

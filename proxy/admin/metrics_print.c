@@ -79,40 +79,78 @@ grow(struct metrics_text *t, size_t more)
 static void put(struct metrics_text *t, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* A page has thousands of pieces: printf() would be most of its cost. */
+static void
+put_bytes(struct metrics_text *t, const char *text, size_t len)
+{
+	if (!grow(t, len))
+		return;
+	memcpy(t->text + t->len, text, len);
+	t->len += len;
+	t->text[t->len] = '\0';
+}
+
+static void
+put_text(struct metrics_text *t, const char *text)
+{
+	put_bytes(t, text, strlen(text));
+}
+
+/* The number of a sample, and the line's end. */
+static void
+put_number(struct metrics_text *t, uint64_t n)
+{
+	char text[24];
+	size_t at = sizeof(text);
+
+	text[--at] = '\n';
+	do {
+		text[--at] = (char)('0' + n % 10);
+		n /= 10;
+	} while (n > 0);
+	text[--at] = ' ';
+	put_bytes(t, text + at, sizeof(text) - at);
+}
+
 static void
 put(struct metrics_text *t, const char *format, ...)
 {
-	char piece[512];
+	char piece[1024];
 	va_list args;
 	int n;
 
 	va_start(args, format);
 	n = vsnprintf(piece, sizeof piece, format, args);
 	va_end(args);
-	if (n < 0 || !grow(t, (size_t)n))
-		return;
-	if ((size_t)n >= sizeof piece)
-		n = sizeof piece - 1;
-	memcpy(t->text + t->len, piece, (size_t)n + 1);
-	t->len += (size_t)n;
+	if (n > 0)
+		put_bytes(t, piece,
+			  (size_t)n < sizeof piece ? (size_t)n
+						   : sizeof piece - 1);
 }
 
 /* A label's value; names in files may be anything. */
 static void
 put_quoted(struct metrics_text *t, const char *key, const char *value)
 {
-	put(t, "%s=\"", key);
+	char text[100 * sizeof("\\\\xff")];
+	size_t len = 0;
+
 	for (size_t i = 0; i < 100 && value[i] != '\0'; i++) {
 		uint8_t c = (uint8_t)value[i];
 
-		if (c < 0x20 || c >= 0x7f)
-			put(t, "\\\\x%02x", c);
-		else if (c == '"' || c == '\\')
-			put(t, "\\%c", c);
-		else
-			put(t, "%c", c);
+		if (c < 0x20 || c >= 0x7f) {
+			len += (size_t)snprintf(text + len, sizeof(text) - len,
+						"\\\\x%02x", c);
+			continue;
+		}
+		if (c == '"' || c == '\\')
+			text[len++] = '\\';
+		text[len++] = (char)c;
 	}
-	put(t, "\"");
+	put_text(t, key);
+	put_text(t, "=\"");
+	put_bytes(t, text, len);
+	put_text(t, "\"");
 }
 
 static size_t
@@ -181,23 +219,32 @@ put_member(struct metrics_text *t, const struct metrics_page *page,
 	}
 }
 
+/* Of a row that is one sample. */
+static void
+put_name(struct metrics_text *t, const struct row *row)
+{
+	put_text(t, row->family);
+	if (row->labels[0] == '\0')
+		return;
+	put_text(t, "{");
+	put_text(t, row->labels);
+	put_text(t, "}");
+}
+
 static void
 put_scalar(struct metrics_text *t, const struct metrics_page *page,
 	   const struct row *row)
 {
-	put(t, row->labels[0] != '\0' ? "%s{%s} " : "%s%s ", row->family,
-	    row->labels);
-	put(t, "%llu\n",
-	    (unsigned long long)metrics_scalar_sum(page, (enum metric)row->id));
+	put_name(t, row);
+	put_number(t, metrics_scalar_sum(page, (enum metric)row->id));
 }
 
 static void
 put_value(struct metrics_text *t, const struct metrics_page *page,
 	  const struct row *row)
 {
-	put(t, row->labels[0] != '\0' ? "%s{%s} " : "%s%s ", row->family,
-	    row->labels);
-	put(t, "%.16g\n", page->values[row->id]);
+	put_name(t, row);
+	put(t, " %.16g\n", page->values[row->id]);
 }
 
 static uint64_t
@@ -218,9 +265,11 @@ put_vector(struct metrics_text *t, const struct metrics_page *page,
 		if (row->dimension == CLASS_END &&
 		    m % REASON_COUNT == REASON_NONE)
 			continue;
-		put(t, "%s{", row->family);
+		put_text(t, row->family);
+		put_text(t, "{");
 		put_member(t, page, row->dimension, m);
-		put(t, "} %llu\n", (unsigned long long)sum);
+		put_text(t, "}");
+		put_number(t, sum);
 	}
 }
 
@@ -228,9 +277,11 @@ static void
 put_label(struct metrics_text *t, const struct row *row, const char *name,
 	  uint64_t count)
 {
-	put(t, "%s{", row->family);
+	put_text(t, row->family);
+	put_text(t, "{");
 	put_quoted(t, "label", name);
-	put(t, "} %llu\n", (unsigned long long)count);
+	put_text(t, "}");
+	put_number(t, count);
 }
 
 /* A member that stands at the same place in each thread's list. */
@@ -284,23 +335,29 @@ put_labels(struct metrics_text *t, const struct metrics_page *page,
 	}
 }
 
-/* `family_sum{member} `, up to the number. */
+/* `family_sum{member}`, or with `le`, up to the number. */
 static void
-put_sample(struct metrics_text *t, const struct metrics_page *page,
-	   const struct row *row, size_t member, const char *suffix)
+put_sample(struct metrics_text *t, const struct row *row, const char *suffix,
+	   const struct metrics_text *member, const char *le)
 {
-	put(t, "%s%s", row->family, suffix);
-	if (row->dimension != NONE) {
-		put(t, "{");
-		put_member(t, page, row->dimension, member);
-		put(t, "}");
+	put_text(t, row->family);
+	put_text(t, suffix);
+	if (member->len == 0 && le == NULL)
+		return;
+	put_text(t, "{");
+	put_bytes(t, member->text, member->len);
+	if (le != NULL) {
+		put_text(t, member->len > 0 ? ",le=\"" : "le=\"");
+		put_text(t, le);
+		put_text(t, "\"");
 	}
-	put(t, " ");
+	put_text(t, "}");
 }
 
 static void
 put_buckets(struct metrics_text *t, const struct metrics_page *page,
-	    const struct row *row, size_t member)
+	    const struct row *row, size_t member,
+	    const struct metrics_text *labels)
 {
 	const struct metrics_bounds *bounds = &metrics_bounds[row->id];
 	uint64_t count = 0;
@@ -309,20 +366,34 @@ put_buckets(struct metrics_text *t, const struct metrics_page *page,
 	for (size_t b = 0; b <= bounds->count; b++) {
 		count += metrics_bucket_sum(
 		    page, (enum metric_histogram)row->id, member, b);
-		put(t, "%s_bucket{", row->family);
-		put_member(t, page, row->dimension, member);
-		put(t, "%sle=\"%s\"} %llu\n", row->dimension != NONE ? "," : "",
-		    b < bounds->count ? bounds->bounds[b].text : "+Inf",
-		    (unsigned long long)count);
+		put_sample(t, row, "_bucket", labels,
+			   b < bounds->count ? bounds->bounds[b].text : "+Inf");
+		put_number(t, count);
 	}
 	for (size_t i = 0; i < page->threads_count; i++)
 		sum_us += atomic_load_explicit(
 		    &page->threads[i]->histograms[row->id][member].sum_us,
 		    memory_order_relaxed);
-	put_sample(t, page, row, member, "_sum");
-	put(t, "%.6f\n", (double)sum_us / 1e6);
-	put_sample(t, page, row, member, "_count");
-	put(t, "%llu\n", (unsigned long long)count);
+	put_sample(t, row, "_sum", labels, NULL);
+	put(t, " %.6f\n", (double)sum_us / 1e6);
+	put_sample(t, row, "_count", labels, NULL);
+	put_number(t, count);
+}
+
+static void
+put_histogram(struct metrics_text *t, const struct metrics_page *page,
+	      const struct row *row)
+{
+	struct metrics_text labels = {0};
+
+	for (size_t m = 0; m < members(page, row->dimension); m++) {
+		labels.len = 0;
+		put_member(&labels, page, row->dimension, m);
+		put_buckets(t, page, row, m, &labels);
+	}
+	if (labels.error != 0)
+		t->error = labels.error;
+	free(labels.text);
 }
 
 static void
@@ -343,26 +414,84 @@ put_row(struct metrics_text *t, const struct metrics_page *page,
 			put_vector(t, page, row);
 		break;
 	case ROW_HISTOGRAM:
-		for (size_t m = 0; m < members(page, row->dimension); m++)
-			put_buckets(t, page, row, m);
+		put_histogram(t, page, row);
 		break;
 	}
 }
 
+/* Length of a name without an ending that it has; else 0. */
+static size_t
+before(const char *name, size_t len, const char *ending)
+{
+	size_t cut = strlen(ending);
+
+	return len > cut && memcmp(name + len - cut, ending, cut) == 0
+		   ? len - cut
+		   : 0;
+}
+
+/* OpenMetrics: what a family is called, and the unit it is in. */
+static void
+put_open_head(struct metrics_text *t, const struct row *row)
+{
+	static const char *const units[] = {"seconds", "bytes"};
+	bool is_counter = strcmp(row->type, "counter") == 0;
+	size_t len = strlen(row->family);
+	int n;
+
+	if (is_counter && before(row->family, len, "_total") > 0)
+		len = before(row->family, len, "_total");
+	n = (int)len; /* of a name in metrics.def */
+	put(t, "# TYPE %.*s %s\n", n, row->family, row->type);
+	for (size_t i = 0; i < COUNT(units); i++) {
+		size_t cut = before(row->family, len, units[i]);
+
+		if (cut > 0 && row->family[cut - 1] == '_')
+			put(t, "# UNIT %.*s %s\n", n, row->family, units[i]);
+	}
+	put(t, "# HELP %.*s %s\n", n, row->family, row->help);
+}
+
+static void
+put_head(struct metrics_text *t, const struct row *row, enum metrics_form form)
+{
+	if (form == METRICS_OPEN)
+		put_open_head(t, row);
+	else
+		put(t, "# HELP %s %s\n# TYPE %s %s\n", row->family, row->help,
+		    row->family, row->type);
+}
+
+/* OpenMetrics has a type for what only names things. */
+static void
+put_build(struct metrics_text *t, const struct metrics_page *page,
+	  enum metrics_form form)
+{
+	const char *head =
+	    form == METRICS_OPEN
+		? "# TYPE tarry_build info\n"
+		  "# HELP tarry_build Build information, constant 1.\n"
+		: "# HELP tarry_build_info Build information, constant 1.\n"
+		  "# TYPE tarry_build_info gauge\n";
+
+	put_text(t, head);
+	put(t, "tarry_build_info{%s} 1\n", page->build);
+}
+
 void
-metrics_print(const struct metrics_page *page, struct metrics_text *out)
+metrics_print(const struct metrics_page *page, enum metrics_form form,
+	      struct metrics_text *out)
 {
 	const char *family = "";
 
-	put(out, "# HELP tarry_build_info Build information, constant 1.\n"
-		 "# TYPE tarry_build_info gauge\n");
-	put(out, "tarry_build_info{%s} 1\n", page->build);
+	put_build(out, page, form);
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		if (strcmp(family, rows[i].family) != 0) {
 			family = rows[i].family;
-			put(out, "# HELP %s %s\n# TYPE %s %s\n", family,
-			    rows[i].help, family, rows[i].type);
+			put_head(out, &rows[i], form);
 		}
 		put_row(out, page, &rows[i]);
 	}
+	if (form == METRICS_OPEN)
+		put_text(out, "# EOF\n");
 }

@@ -6,6 +6,7 @@ for a time; waits are for a condition, with a deadline.
     TARRY_BUILD  where the programs are, `build` if not set
     TARRY_WRAP   a command to run tarryd under, such as valgrind
 """
+import fcntl
 import json
 import os
 import pathlib
@@ -293,20 +294,26 @@ def closed_port():
         yield sock.getsockname()[1]
 
 
-@pytest.fixture(scope="session")
-def promtool():
-    """Prometheus' own checker; unpacked from its package, never installed."""
-    found = shutil.which("promtool")
+def of_prometheus(name):
+    """A program of Prometheus' package; unpacked, never installed."""
+    found = shutil.which(name)
     if found:
         return found
-    where = BUILD / "promtool"
-    program = where / "usr/bin/promtool"
-    if not program.exists():
-        where.mkdir(parents=True, exist_ok=True)
-        got = subprocess.run(
-            "apt-get download prometheus && dpkg -x prometheus_*.deb .",
-            shell=True, cwd=where, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True)
-        if got.returncode != 0:
-            pytest.skip(f"promtool is not to be had: {got.stdout[-200:]}")
+    where = BUILD / "prometheus"
+    where.mkdir(parents=True, exist_ok=True)
+    with open(where / "lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        program = where / "usr/bin" / name
+        if not program.exists():
+            got = subprocess.run(
+                "apt-get download prometheus && dpkg -x prometheus_*.deb .",
+                shell=True, cwd=where, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True)
+            if got.returncode != 0:
+                pytest.skip(f"{name} is not to be had: {got.stdout[-200:]}")
     return str(program)
+
+
+@pytest.fixture(scope="session")
+def promtool():
+    return of_prometheus("promtool")

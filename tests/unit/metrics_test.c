@@ -37,7 +37,7 @@ names_of(struct policy_class *c, size_t classes_count, struct policy_rule *r,
 static struct metrics threads[2];
 
 static struct metrics_text
-print_with(const struct names *names)
+print_as(const struct names *names, enum metrics_form form)
 {
 	static const struct metrics *const both[] = {&threads[0], &threads[1]};
 	const struct metrics_page page = {
@@ -49,21 +49,33 @@ print_with(const struct names *names)
 	};
 	struct metrics_text text = {0};
 
-	metrics_print(&page, &text);
+	metrics_print(&page, form, &text);
 	assert_int_equal(text.error, 0);
 	assert_int_equal(text.len, strlen(text.text));
 	return text;
 }
 
 static struct metrics_text
-print(void)
+print_with(const struct names *names)
+{
+	return print_as(names, METRICS_TEXT);
+}
+
+static struct metrics_text
+print_form(enum metrics_form form)
 {
 	struct names *names =
 	    names_of(classes, COUNT_OF(classes), rules, COUNT_OF(rules));
-	struct metrics_text text = print_with(names);
+	struct metrics_text text = print_as(names, form);
 
 	names_free(names);
 	return text;
+}
+
+static struct metrics_text
+print(void)
+{
+	return print_form(METRICS_TEXT);
 }
 
 /* True if a whole line of the text is this one. */
@@ -125,7 +137,7 @@ histogram_bounds_are_upper_and_cumulative(void **state)
 	    "tarry_mta_connect_seconds_bucket{le=\"0.0005\"} 1",
 	    "tarry_mta_connect_seconds_bucket{le=\"0.001\"} 2",
 	    "tarry_mta_connect_seconds_bucket{le=\"0.0025\"} 2",
-	    "tarry_mta_connect_seconds_bucket{le=\"5\"} 2",
+	    "tarry_mta_connect_seconds_bucket{le=\"5.0\"} 2",
 	    "tarry_mta_connect_seconds_bucket{le=\"+Inf\"} 3",
 	    "tarry_mta_connect_seconds_sum 6.001001",
 	    "tarry_mta_connect_seconds_count 3",
@@ -385,6 +397,65 @@ families_stand_together(void **state)
 	free(text.text);
 }
 
+static void
+openmetrics_has_heads_of_its_own(void **state)
+{
+	static const char *const want[] = {
+	    "# TYPE tarry_build info",
+	    "tarry_build_info{version=\"1\"} 1",
+	    "# TYPE tarry_connections_accepted counter",
+	    "tarry_connections_accepted_total{ip_family=\"ipv4\"} 7",
+	    "# TYPE tarry_relayed_bytes counter",
+	    "# UNIT tarry_relayed_bytes bytes",
+	    "# TYPE tarry_added_delay_seconds histogram",
+	    "# UNIT tarry_added_delay_seconds seconds",
+	    "# TYPE process_cpu_seconds counter",
+	    "# UNIT process_cpu_seconds seconds",
+	    "# HELP process_cpu_seconds Total user and system CPU time spent "
+	    "in seconds.",
+	    "tarry_added_delay_seconds_bucket{class=\"new\",le=\"10.0\"} 0",
+	    "# TYPE tarry_mta_up gauge",
+	};
+	struct metrics_text text;
+
+	(void)state;
+	memset(threads, 0, sizeof threads);
+	metrics_add(&threads[0], METRIC_ACCEPTED_IPV4, 7);
+	text = print_form(METRICS_OPEN);
+	assert_lines(&text, want, COUNT_OF(want));
+	assert_string_equal(text.text + text.len - strlen("\n# EOF\n"),
+			    "\n# EOF\n");
+	assert_null(strstr(text.text, "_total counter"));
+	free(text.text);
+}
+
+/* Whoever changes the form keeps his series. */
+static void
+samples_are_the_same_in_both_forms(void **state)
+{
+	struct metrics_text text, open;
+	size_t count = 0;
+	char *rest;
+
+	(void)state;
+	memset(threads, 0, sizeof threads);
+	metrics_time(&threads[0], METRIC_HISTOGRAM_MTA_CONNECT, 501);
+	text = print_form(METRICS_TEXT);
+	open = print_form(METRICS_OPEN);
+	for (char *line = strtok_r(text.text, "\n", &rest); line != NULL;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		if (line[0] != '#' && !has_line(&open, line))
+			fail_msg("not in OpenMetrics: %s", line);
+		count += line[0] != '#';
+	}
+	for (char *line = strtok_r(open.text, "\n", &rest); line != NULL;
+	     line = strtok_r(NULL, "\n", &rest))
+		count -= line[0] != '#';
+	assert_int_equal(count, 0);
+	free(text.text);
+	free(open.text);
+}
+
 int
 main(void)
 {
@@ -398,6 +469,8 @@ main(void)
 	    cmocka_unit_test(shadow_is_counted_apart),
 	    cmocka_unit_test(names_are_quoted),
 	    cmocka_unit_test(families_stand_together),
+	    cmocka_unit_test(openmetrics_has_heads_of_its_own),
+	    cmocka_unit_test(samples_are_the_same_in_both_forms),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
