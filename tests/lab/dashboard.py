@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Traffic to look at, and pictures of the dashboard with it.
 
-    dashboard.py [--build BUILD] [--minutes N] OUT
+    dashboard.py [--build BUILD] [--minutes N] [--speed N] OUT
 
 Good senders and bots whose stacks differ (by what sockets may choose: TTL
 and window), from addresses in 127/8, against a scripted MTA; then the page in
 headless Chromium: light, dark and as wide as a phone. Needs no root.
+
+With --speed 60 a day passes in 24 minutes: tarryd runs under libfaketime, its
+clocks and its waits are that much faster, and so is the patience of senders.
 """
 import argparse
+import functools
 import math
 import os
 import pathlib
@@ -36,7 +40,10 @@ class = tarpit
 """
 
 
-def make_sender(rig, port, kind):
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+
+
+def make_sender(rig, speed, port, kind):
     """One connection of that kind."""
     ttl, buffer, _, share, _ = KINDS[kind]
     is_bad = random.random() < share
@@ -62,18 +69,20 @@ def make_sender(rig, port, kind):
     if not is_bad:
         return Stack(port, 0, "good", random.choice(["mail"] * 12 + ["wait"]))
     return Stack(port, 0, random.choice(["good", "nobody", "foreign"]),
-                 "pills", patience=random.choice([None, 3, 6, 8, 12]))
+                 "pills", patience=random.choice(
+                     [None, *(s / speed for s in (3, 6, 8, 12))]))
 
 
-def play(rig, port, minutes):
+def play(make, port, minutes, per_second):
     begin = time.monotonic()
     while (age := (time.monotonic() - begin) / 60) < minutes:
         is_rush = 0.4 < age / minutes < 0.7
         weights = [many * (1 + .5 * math.sin(age / 1.7 + i)) *
                    (rush if is_rush else 1)
                    for i, (_, _, many, _, rush) in enumerate(KINDS)]
-        make_sender(rig, port, random.choices(range(len(KINDS)), weights)[0])
-        time.sleep(random.expovariate(7 + 4 * math.sin(age)))
+        make(port, random.choices(range(len(KINDS)), weights)[0])
+        time.sleep(random.expovariate(
+            per_second * (1 + .6 * math.sin(age))))
 
 
 def shoot(rig, tarryd, out):
@@ -96,9 +105,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build")
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--speed", type=int, default=1)
     parser.add_argument("out", type=pathlib.Path)
     args = parser.parse_args()
     os.environ["TARRY_BUILD"] = str(pathlib.Path(args.build).resolve())
+    if args.speed > 1:
+        os.environ["TARRY_WRAP"] = \
+            f"env LD_PRELOAD={FAKETIME} 'FAKETIME=+0 x{args.speed}'"
     import conftest
     import test_outcomes
     import window_rig
@@ -118,8 +131,9 @@ def main():
     try:
         tarryd.wait_ready()
         player = threading.Thread(
-            target=play, args=(window_rig, tarryd.port, args.minutes + .5),
-            daemon=True)
+            target=play, daemon=True,
+            args=(functools.partial(make_sender, window_rig, args.speed),
+                  tarryd.port, args.minutes + .5, 7 * args.speed ** .3))
         player.start()
         player.join(args.minutes * 60)
         shoot(window_rig, tarryd, args.out)
