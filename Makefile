@@ -49,7 +49,9 @@ MAINS := proxy/daemon/tarryd_main.c proxy/sidecar/tarry_sidecar_main.c \
 PROXY := $(filter-out $(MAINS),$(wildcard proxy/*/*.c))
 SIDECAR := $(filter proxy/sidecar/%,$(PROXY))
 CTL := $(filter proxy/ctl/%,$(PROXY))
-TARRYD := $(filter-out $(SIDECAR) $(CTL) proxy/sink/%,$(PROXY))
+SIMULATE := $(filter proxy/simulate/%,$(PROXY))
+TARRYD := $(filter-out $(SIDECAR) $(CTL) $(SIMULATE) proxy/sink/%,\
+	$(PROXY))
 OBJ = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 PROGRAMS := tarryd tarryctl tarry-sidecar tarry-sink
@@ -68,6 +70,8 @@ $(BUILD)/libtarryd.a: $(call OBJ,$(TARRYD))
 $(BUILD)/libsidecar.a: $(call OBJ,$(SIDECAR) proxy/admin/socket_file.c)
 	@rm -f $@; $(AR) rcs $@ $^
 $(BUILD)/libctl.a: $(call OBJ,$(CTL))
+	@rm -f $@; $(AR) rcs $@ $^
+$(BUILD)/libsimulate.a: $(call OBJ,$(SIMULATE))
 	@rm -f $@; $(AR) rcs $@ $^
 
 # config/tarry.ini is compiled in: it is what tarryd runs on with no file.
@@ -95,7 +99,8 @@ $(BUILD)/tarry-sidecar: $(call OBJ,proxy/sidecar/tarry_sidecar_main.c) \
 		$(BUILD)/libsidecar.a $(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,$(PKGS_tarry-sidecar))
 $(BUILD)/tarryctl: $(call OBJ,proxy/ctl/tarryctl_main.c) $(BUILD)/libctl.a \
-		$(BUILD)/libtarryd.a $(BUILD)/libshaping.a
+		$(BUILD)/libsimulate.a $(BUILD)/libtarryd.a \
+		$(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,$(PKGS_tarryctl))
 $(BUILD)/tarry-sink: $(call OBJ,$(wildcard proxy/sink/*.c)) $(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,$(PKGS_tarry-sink))

@@ -12,11 +12,13 @@ MONTH_TESTS := $(BUILD)/tests/sim/a_month_pays_test \
 UNIT_TESTS := $(filter $(BUILD)/tests/unit/%,$(UNIT))
 SIM_TESTS := $(filter $(BUILD)/tests/sim/%,$(UNIT))
 $(UNIT_TESTS): %: %.o $(BUILD)/libtarryd.a $(BUILD)/libsidecar.a \
-		$(BUILD)/libctl.a $(BUILD)/libshaping.a
+		$(BUILD)/libctl.a $(BUILD)/libsimulate.a \
+		$(BUILD)/libshaping.a
 	$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	  -Wl,--end-group $(OUR_LDFLAGS) $(LDFLAGS) \
 	  $(call PKG,--libs,cmocka $(PKGS_tarryd) $(PKGS_tarry-sidecar)) -lm
 $(filter-out $(MONTH_TESTS),$(SIM_TESTS)): %: %.o $(call OBJ,$(SIM_LIB)) \
+		$(BUILD)/libsimulate.a $(BUILD)/libtarryd.a \
 		$(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,cmocka)
 
@@ -72,7 +74,7 @@ $(FUZZ_RUNS): fuzz-%: fuzz-build
 	@echo "ok     fuzz/$*"
 .PHONY: fuzz-build $(FUZZ_RUNS)
 fuzzers: $(FUZZERS:%=$(BUILD)/tests/fuzz/%)
-$(FUZZERS:%=$(BUILD)/tests/fuzz/%): %: %.o $(call OBJ,tests/sim/world.c) \
+$(FUZZERS:%=$(BUILD)/tests/fuzz/%): %: %.o $(BUILD)/libsimulate.a \
 		$(BUILD)/libtarryd.a \
 		$(BUILD)/libsidecar.a $(BUILD)/libctl.a $(BUILD)/libshaping.a
 	$(CC) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
@@ -83,10 +85,10 @@ $(FUZZERS:%=$(BUILD)/tests/fuzz/%): %: %.o $(call OBJ,tests/sim/world.c) \
 # A month of simulated sites, with and without learning.
 MONTH_LIB := $(call OBJ,$(filter-out %_main.c,$(wildcard tests/month/*.c)))
 $(MONTH_TESTS): %: %.o $(call OBJ,$(SIM_LIB)) $(MONTH_LIB) \
-		$(BUILD)/libtarryd.a $(BUILD)/libshaping.a
+		$(BUILD)/libsimulate.a $(BUILD)/libtarryd.a $(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,cmocka inih)
-$(BUILD)/tests/month/month: $(call OBJ,tests/month/month_main.c \
-		tests/sim/world.c) $(MONTH_LIB) $(BUILD)/libtarryd.a \
+$(BUILD)/tests/month/month: $(call OBJ,tests/month/month_main.c) \
+		$(MONTH_LIB) $(BUILD)/libsimulate.a $(BUILD)/libtarryd.a \
 		$(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,inih)
 month: $(BUILD)/tests/month/month

@@ -1,6 +1,6 @@
 /*
  * Whole sessions: bytes of both sides, time steps and events, all chosen by
- * the fuzzer. A breach of the contract (tests/sim/world.h), a hole in the
+ * the fuzzer. A breach of the contract (proxy/simulate/world.h), a hole in the
  * state table, changed bytes or a leaked slot abort.
  *
  * Input: 10 bytes of plan, then operations: a byte whose low 4 bits say what,
@@ -10,11 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sim/world.h"
+#include "proxy/simulate/world.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct world w;
+static struct world_room room;
+static struct world w = WORLD_IN(room);
 
 struct input {
 	const uint8_t *at;

@@ -484,7 +484,7 @@ month_play(const struct month_options *options, struct month_result *out)
 		return false;
 	m->options = options;
 	m->out = out;
-	m->world = calloc(1, sizeof(*m->world));
+	m->world = world_new();
 	m->heap = malloc(HEAP_CAP * sizeof(*m->heap));
 	if (m->world != NULL && m->heap != NULL &&
 	    learner_open(&m->learner, options->learns, options->holdout)) {

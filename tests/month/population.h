@@ -6,15 +6,11 @@
 #ifndef TESTS_MONTH_POPULATION_H
 #define TESTS_MONTH_POPULATION_H
 
+#include "proxy/simulate/dice.h"
 #include "tarry/signature.h"
 
 #define GROUPS_CAP 32
 #define GROUP_NAME_CAP 32
-
-struct range {
-	uint32_t low;
-	uint32_t high;
-};
 
 struct group {
 	char name[GROUP_NAME_CAP];
@@ -63,15 +59,6 @@ struct member {
 	uint32_t patience_ms; /* 0: for ever */
 	uint32_t total_ms;
 };
-
-/* Even numbers from a seed that is moved on. */
-uint64_t dice_next(uint64_t *dice);
-uint32_t dice_below(uint64_t *dice, uint32_t n);
-bool dice_percent(uint64_t *dice, uint32_t percent);
-uint32_t dice_range(uint64_t *dice, struct range r);
-
-/* A mix of two numbers, the same each time. */
-uint64_t dice_mix(uint64_t a, uint64_t b);
 
 /* Reads a file; tells what is wrong and returns false if anything is. */
 bool population_read(struct population *p, const char *path);

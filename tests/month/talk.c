@@ -176,17 +176,6 @@ ask(struct talk *t, const char *text, const char *reply)
 	return await(t, has_answer, false);
 }
 
-/* The streams have no more room than for a message. */
-static void
-forget(struct world *w)
-{
-	struct world_stream *in = &w->in[SIDE_CLIENT];
-
-	if (in->gone == in->len)
-		in->gone = in->used = in->len = in->dropped = 0;
-	w->out[SIDE_MTA].len = 0;
-}
-
 static bool
 upload(struct talk *t, uint32_t bytes, const char *reply)
 {
@@ -199,7 +188,9 @@ upload(struct talk *t, uint32_t bytes, const char *reply)
 		for (size_t i = 70; i + 1 < sizeof(body); i += 72)
 			memcpy(body + i, "\r\n", 2);
 	}
-	forget(t->w);
+	/* The streams have no more room than for a message. */
+	world_forget(t->w, SIDE_CLIENT);
+	t->w->out[SIDE_MTA].len = 0;
 	say(t, body, len / 72 * 72, NULL);
 	if (!await(t, has_all, true))
 		return false;

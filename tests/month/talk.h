@@ -6,8 +6,8 @@
 #ifndef TESTS_MONTH_TALK_H
 #define TESTS_MONTH_TALK_H
 
+#include "proxy/simulate/world.h"
 #include "tests/month/population.h"
-#include "tests/sim/world.h"
 
 #define TALK_MESSAGES_CAP 8
 

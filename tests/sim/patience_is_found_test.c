@@ -148,7 +148,7 @@ static int
 open_world(void **state)
 {
 	(void)state;
-	world = calloc(1, sizeof(*world));
+	world = world_new();
 	return world == NULL;
 }
 

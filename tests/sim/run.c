@@ -487,6 +487,7 @@ run_begin(struct run *r, const struct site *site, uint64_t seed,
 	  const struct run_plot *plot, uint64_t now_ms)
 {
 	clear(r, seed, plot);
+	world_lend(&r->w, &r->room);
 	world_open(&r->w, site, &plot->plan, now_ms);
 }
 

@@ -6,9 +6,9 @@
 #ifndef TESTS_SIM_RUN_H
 #define TESTS_SIM_RUN_H
 
+#include "proxy/simulate/world.h"
 #include "tests/sim/dialogues.h"
 #include "tests/sim/mta_model.h"
-#include "tests/sim/world.h"
 
 #define RUN_REPLIES_CAP 256
 #define RUN_CHUNKS_CAP 4096
@@ -70,6 +70,7 @@ struct run {
 	uint64_t rng;
 	struct run_plot plot;
 	struct world w;
+	struct world_room room;
 	struct mta_model mta;
 	struct run_wire wire[SIDE_COUNT];
 	struct run_reply replies[RUN_REPLIES_CAP];

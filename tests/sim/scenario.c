@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-struct world scene;
+static struct world_room room;
+struct world scene = WORLD_IN(room);
 static size_t looked[SIDE_COUNT];
 
 #define OPENED_MS 5000000

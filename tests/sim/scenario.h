@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "tests/sim/world.h"
+#include "proxy/simulate/world.h"
 
 #define SCENE_NAME "mx.example.org"
 #define TEASER "220-" SCENE_NAME " ESMTP\r\n"

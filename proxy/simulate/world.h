@@ -5,8 +5,8 @@
  * Whatever the machine orders is tried against the contract first; a breach
  * is told by world_breach() and fails the run.
  */
-#ifndef TESTS_SIM_WORLD_H
-#define TESTS_SIM_WORLD_H
+#ifndef PROXY_SIMULATE_WORLD_H
+#define PROXY_SIMULATE_WORLD_H
 
 #include "tarry/session.h"
 
@@ -15,7 +15,8 @@
 /* One side's stream: in[0..gone) left it, [gone..used) is held, the rest is
  * unused. out[] is what the other side's socket was given, ours and relayed. */
 struct world_stream {
-	uint8_t in[WORLD_STREAM_CAP];
+	uint8_t *in; /* lent */
+	size_t cap;
 	size_t len;
 	size_t gone;
 	size_t used;
@@ -23,14 +24,23 @@ struct world_stream {
 	uint64_t gone_ms; /* when the last byte was released */
 	bool fin;	  /* the side has shut its half */
 	bool feed;
+	bool is_relayed; /* anything of it was released */
 };
 
-/* What was written to a side: words of ours and relayed bytes, in order. */
+/* What was written to a side: words of ours and relayed bytes, in order.
+ * Without memory it is only counted. */
 struct world_output {
-	uint8_t bytes[WORLD_STREAM_CAP];
+	uint8_t *bytes; /* lent, or NULL */
+	size_t cap;
 	size_t len;
 	size_t ours; /* of them said by us */
 	bool fin;    /* and then its half was shut */
+};
+
+/* Memory for all four, as tests want it. */
+struct world_room {
+	uint8_t in[SIDE_COUNT][WORLD_STREAM_CAP];
+	uint8_t out[SIDE_COUNT][WORLD_STREAM_CAP];
 };
 
 struct world {
@@ -72,6 +82,21 @@ struct world {
 	void (*on_step)(struct world *w);
 };
 
+/* Lends a world its room, once, before all else. */
+void world_lend(struct world *w, struct world_room *room);
+
+/* A zeroed world with a room, in one piece for free(); NULL: no memory. */
+struct world *world_new(void);
+
+/* The same for one that is not on the heap. */
+#define WORLD_IN(room)                                                         \
+	{                                                                      \
+		.in = {{.in = (room).in[0], .cap = WORLD_STREAM_CAP},          \
+		       {.in = (room).in[1], .cap = WORLD_STREAM_CAP}},         \
+		.out = {{.bytes = (room).out[0], .cap = WORLD_STREAM_CAP},     \
+			{.bytes = (room).out[1], .cap = WORLD_STREAM_CAP}},    \
+	}
+
 /* Forgets everything and opens a session at now_ms with this plan. */
 void world_open(struct world *w, const struct site *site,
 		const struct plan *plan, uint64_t now_ms);
@@ -81,6 +106,9 @@ void world_says(struct world *w, enum side side, const void *bytes, size_t len);
 
 /* A side shuts its writing half. */
 void world_shuts(struct world *w, enum side side);
+
+/* Makes room where all that a side said is gone: offsets begin anew. */
+void world_forget(struct world *w, enum side side);
 
 /* Any event without bytes. */
 void world_event(struct world *w, enum event_kind kind, enum side side,

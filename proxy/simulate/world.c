@@ -1,5 +1,6 @@
-#include "tests/sim/world.h"
+#include "proxy/simulate/world.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const char *world_breach_text;
@@ -28,9 +29,11 @@ put_out(struct world *w, enum side to, const void *bytes, size_t len)
 		world_breach("bytes into a handshake");
 	if (to == SIDE_MTA && !w->is_connected)
 		world_breach("bytes for an MTA that is not connected");
-	if (len > WORLD_STREAM_CAP - out->len)
-		len = WORLD_STREAM_CAP - out->len;
-	memcpy(out->bytes + out->len, bytes, len);
+	if (out->bytes != NULL) {
+		if (len > out->cap - out->len)
+			len = out->cap - out->len;
+		memcpy(out->bytes + out->len, bytes, len);
+	}
 	out->len += len;
 }
 
@@ -61,6 +64,7 @@ apply_stream(struct world *w, enum side from)
 		w->on_release(w, from, o->release[from]);
 	put_out(w, to, in->in + in->gone, o->release[from]);
 	in->gone += o->release[from];
+	in->is_relayed = true;
 	in->gone_ms = w->now_ms;
 }
 
@@ -73,8 +77,8 @@ hang_up(struct world *w)
 	w->is_dialling = false;
 	w->is_connected = false;
 	w->hang_ups++;
-	if (in->gone > in->dropped)
-		return; /* it was relayed: this was the last leg */
+	if (in->is_relayed)
+		return; /* this was the last leg */
 	in->len = in->gone = in->used = in->dropped = 0;
 	in->fin = false;
 	w->out[SIDE_MTA].len = w->out[SIDE_MTA].ours = 0;
@@ -86,7 +90,7 @@ dial(struct world *w)
 {
 	if (w->leg != NULL || w->is_dialling)
 		world_breach("dials twice");
-	if (w->in[SIDE_MTA].gone > w->in[SIDE_MTA].dropped)
+	if (w->in[SIDE_MTA].is_relayed)
 		world_breach("dials again behind a greeting");
 	if (w->claims != w->returns + 1 || w->asking == SLOT_ANY ||
 	    w->asking == SLOT_SHARE)
@@ -155,8 +159,7 @@ edit(struct world *w, const struct session_edit *e)
 	uint8_t *at = in->in + in->used + e->at;
 	size_t rest = in->len - in->used - e->at;
 
-	if (in->used + e->at + e->cut > in->len ||
-	    in->len + e->len > WORLD_STREAM_CAP) {
+	if (in->used + e->at + e->cut > in->len || in->len + e->len > in->cap) {
 		world_breach("edits what is not there");
 		return;
 	}
@@ -328,16 +331,29 @@ world_says(struct world *w, enum side side, const void *bytes, size_t len)
 	struct event ev = {
 	    .kind = EVENT_BYTES, .side = side, .fresh = len, .hello = w->hello};
 
-	if (w->has_ended || len == 0 || len > WORLD_STREAM_CAP - in->len)
+	if (w->has_ended || len == 0)
 		return;
 	if (side == SIDE_CLIENT && w->is_shaking)
 		return; /* the handshake's */
+	if (len > in->cap - in->len) {
+		world_breach("says more than there is room for");
+		return;
+	}
 	memcpy(in->in + in->len, bytes, len);
 	in->len += len;
 	ev.bytes = in->in + in->used;
 	ev.len = in->len - in->used;
 	step(w, &ev);
 	settle(w);
+}
+
+void
+world_forget(struct world *w, enum side side)
+{
+	struct world_stream *in = &w->in[side];
+
+	if (in->gone == in->len)
+		in->gone = in->used = in->len = in->dropped = 0;
 }
 
 void
@@ -402,8 +418,33 @@ clear_stream(struct world_stream *in)
 {
 	in->len = in->gone = in->used = in->dropped = 0;
 	in->gone_ms = 0;
-	in->fin = false;
+	in->fin = in->is_relayed = false;
 	in->feed = true;
+}
+
+void
+world_lend(struct world *w, struct world_room *room)
+{
+	for (int i = 0; i < SIDE_COUNT; i++) {
+		w->in[i].in = room->in[i];
+		w->in[i].cap = sizeof(room->in[i]);
+		w->out[i].bytes = room->out[i];
+		w->out[i].cap = sizeof(room->out[i]);
+	}
+}
+
+struct world *
+world_new(void)
+{
+	struct furnished {
+		struct world w;
+		struct world_room room;
+	} *f = calloc(1, sizeof(*f));
+
+	if (f == NULL)
+		return NULL;
+	world_lend(&f->w, &f->room);
+	return &f->w;
 }
 
 void
