@@ -272,7 +272,7 @@ value_address(const char *text, uint16_t min_port, struct addr *a,
 	if (addr_parse_ip(&bare, text, len))
 		return value_fails(why,
 				   "\"%.60s\" has no port, expected %s%.60s%s"
-				   ":25",
+				   ":PORT",
 				   text, bare.family == 6 ? "[" : "", text,
 				   bare.family == 6 ? "]" : "");
 	return value_fails(why,

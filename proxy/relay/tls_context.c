@@ -53,13 +53,25 @@ why(char *out, size_t cap)
 }
 
 static void
-complain(struct report *report, const char *key, const struct config_path *p)
+complain(struct report *report, const char *key, const struct config_path *p,
+	 const char *expected)
 {
 	char text[200];
 
 	report_add(report, REPORT_MISTAKE, p->file, p->line,
-		   "tls.%s: %s: %s, expected a file in PEM form", key, p->path,
-		   why(text, sizeof(text)));
+		   "tls.%s: %s: %s, expected %s", key, p->path,
+		   why(text, sizeof(text)), expected);
+}
+
+/* Else OpenSSL would ask on the terminal, and wait for somebody to type. */
+static int
+know_no_phrase(char *out, int cap, int writing, void *arg)
+{
+	(void)out;
+	(void)cap;
+	(void)writing;
+	(void)arg;
+	return -1;
 }
 
 static int
@@ -112,6 +124,7 @@ new_ctx(struct tls_context *t)
 	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	(void)SSL_CTX_set_num_tickets(ctx, TICKETS);
 	(void)SSL_CTX_set_dh_auto(ctx, 1);
+	SSL_CTX_set_default_passwd_cb(ctx, know_no_phrase);
 	(void)SSL_CTX_set_tlsext_servername_callback(ctx, choose_by_name);
 	(void)SSL_CTX_set_tlsext_servername_arg(ctx, t);
 	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1)
@@ -130,14 +143,17 @@ load_one(struct tls_context *t, size_t i, const struct config_certificate *c,
 	ERR_clear_error();
 	if (ctx == NULL ||
 	    SSL_CTX_use_certificate_chain_file(ctx, c->certificate.path) != 1) {
-		complain(report, "certificate", &c->certificate);
+		complain(report, "certificate", &c->certificate,
+			 "a file in PEM form");
 		return;
 	}
 	ERR_clear_error();
 	if (SSL_CTX_use_PrivateKey_file(ctx, c->key.path, SSL_FILETYPE_PEM) !=
 		1 ||
 	    SSL_CTX_check_private_key(ctx) != 1) {
-		complain(report, "key", &c->key);
+		complain(report, "key", &c->key,
+			 "the certificate's key, in PEM form and without a "
+			 "pass phrase");
 		return;
 	}
 	note_end(t, SSL_CTX_get0_certificate(ctx));

@@ -3,6 +3,7 @@
  */
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <uv.h>
 
@@ -27,23 +28,41 @@ parse_proxy(enum client_address *proxy, const char *text)
 	return false;
 }
 
+/* What one option says; false, and said, if it cannot be. */
+static bool
+take(struct sink_options *o, int option, const char *text)
+{
+	bool fine = option != '?'; /* else getopt has said it */
+
+	if (option == 'd')
+		o->directory = text;
+	if (option == 'l')
+		fine = addr_parse(&o->listen, text, strlen(text));
+	if (option == 'p')
+		fine = parse_proxy(&o->proxy, text);
+	if (!fine && option != '?')
+		fprintf(stderr, "tarry-sink: %s is no %s\n", text,
+			option == 'l' ? "address such as 127.0.0.1:2525"
+				      : "PROXY header: v1, v2 or none");
+	return fine;
+}
+
 static bool
 parse(struct sink_options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
 	    {"proxy", required_argument, NULL, 'p'},
+	    {"help", no_argument, NULL, 'h'},
 	    {0},
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "l:d:", longs, NULL)) != -1) {
-		if (c == 'l' && !addr_parse(&o->listen, optarg, strlen(optarg)))
-			return false;
-		if (c == 'p' && !parse_proxy(&o->proxy, optarg))
-			return false;
-		if (c == 'd')
-			o->directory = optarg;
-		if (c == '?')
+	while ((c = getopt_long(argc, argv, "l:d:h", longs, NULL)) != -1) {
+		if (c == 'h') {
+			fputs(usage, stdout);
+			exit(0);
+		}
+		if (!take(o, c, optarg))
 			return false;
 	}
 	return optind == argc && o->listen.family != 0 && o->directory != NULL;

@@ -26,6 +26,16 @@ def test_version_and_help():
     assert usage.returncode == 0 and "usage: tarryd" in usage.stdout
 
 
+@pytest.mark.parametrize("words, status, text", [
+    (["--help"], 0, "usage: tarry-sink"), (["-l", "here:25"], 2, "here:25 is"),
+    (["--proxy", "v3"], 2, "v3 is no"), (["-x"], 2, "usage: tarry-sink")])
+def test_the_sinks_command_line(words, status, text):
+    done = subprocess.run([*WRAP, BUILD / "tarry-sink", *words], text=True,
+                          timeout=DEADLINE, capture_output=True)
+    assert done.returncode == status
+    assert text in (done.stderr if status else done.stdout)
+
+
 @pytest.mark.parametrize("words", [
     ("-x",), ("-c",), ("-l", "127.0.0.1:0"), ("surplus",)])
 def test_wrong_command_line_is_status_2(words):

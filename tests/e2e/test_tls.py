@@ -2,7 +2,6 @@
 
 The MTA behind gets the mail in the clear; the clients see our certificate.
 """
-import concurrent.futures
 import pathlib
 import re
 import signal
@@ -464,54 +463,6 @@ def test_a_slow_upload_arrives_whole(start_sink, ends_tls):
     python_sends(tarryd, body, None)
     assert sink_mail(sink, 1)[0].endswith(body[-60000:])
     assert int(wait_line(tarryd)["held_ms"]) > 1000
-
-
-def serial(tarryd):
-    """The certificate that a client gets now."""
-    with start_tls(tarryd) as client:
-        wire = Wire(client).shake()
-        wire.ask("QUIT")
-        return wire.tls.getpeercert(True)
-
-
-def test_certificates_are_read_again_under_load(start_sink, place, running):
-    """Sessions all the while; new handshakes get the new one, none fails. A
-    bad file changes nothing and says so."""
-    sink = start_sink()
-    tarryd = own(place, running, sink.port, class_new__client_sessions=None,
-                 **QUICK)
-    stop = threading.Event()
-    body = b"Subject: x\r\n\r\n" + b"x" * 70 + b"\r\n"
-
-    def send():
-        sent = 0
-        while not stop.is_set():
-            with Python(tarryd, ssl._create_unverified_context()) as client:
-                client.sendmail("a@b.example", ["c@d.example"], body)
-            sent += 1
-        return sent
-
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        senders = [pool.submit(send) for _ in range(4)]
-        try:
-            for round_ in range(5):
-                old = serial(tarryd)
-                certificate(place)
-                tarryd.send_signal(signal.SIGHUP)
-                wait_until(lambda: tarryd.log.count("and is in force") >
-                           round_, "a reload")
-                wait_until(lambda: serial(tarryd) != old, "the new one")
-            now = serial(tarryd)
-            (place / "a.crt").write_text("no certificate\n")
-            tarryd.send_signal(signal.SIGHUP)
-            tarryd.wait_log("the configuration of before stays in force")
-            assert re.search(r"tls\.certificate: \S+a\.crt: .*expected a file "
-                             r"in PEM form", tarryd.log)
-            assert serial(tarryd) == now
-        finally:
-            stop.set()
-        assert sum(sender.result(DEADLINE) for sender in senders) >= 4
-    assert "reason=tls_failed" not in tarryd.log
 
 
 def test_the_mode_can_change_under_sessions(start_sink, place, running):

@@ -465,7 +465,7 @@ options_replace_the_file(void **state)
 	assert_int_equal(report.count, 1);
 	assert_string_equal(report.notes[0].text,
 			    "command line: mta.address: \"10.0.0.1\" has no "
-			    "port, expected 10.0.0.1:25");
+			    "port, expected 10.0.0.1:PORT");
 	report_free(&report);
 }
 
