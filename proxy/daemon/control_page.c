@@ -177,8 +177,9 @@ control_is_ready(void *ctx, char *why, size_t cap)
 		return false;
 	}
 	if (!all_know_mta(c)) {
-		snprintf(why, cap, "the MTA: it passed its test, and not all "
-				   "workers know that yet");
+		snprintf(why, cap,
+			 "the MTA: it passed its test, and not all "
+			 "workers know that yet");
 		return false;
 	}
 	return true;

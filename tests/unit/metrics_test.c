@@ -411,8 +411,8 @@ openmetrics_has_heads_of_its_own(void **state)
 	    "# UNIT tarry_added_delay_seconds seconds",
 	    "# TYPE process_cpu_seconds counter",
 	    "# UNIT process_cpu_seconds seconds",
-	    "# HELP process_cpu_seconds Total user and system CPU time spent "
-	    "in seconds.",
+	    ("# HELP process_cpu_seconds Total user and system CPU time spent "
+	     "in seconds."),
 	    "tarry_added_delay_seconds_bucket{class=\"new\",le=\"10.0\"} 0",
 	    "# TYPE tarry_mta_up gauge",
 	};
