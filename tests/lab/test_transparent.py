@@ -94,7 +94,10 @@ def test_both_witnesses_saw_the_clients_own_syn(place, street, version):
         place.start(sidecar=is_asked)
         wait_until(ask, f"a session with the SYN of the {place.wanted}")
         street.wait_metric("tarry_connections_open", 0)
-        assert street.metric("tarry_signature_conflicts_total") == 0
+        # On the MTA's own host the capture has our dials too, and a client
+        # may use the port of an earlier one.
+        assert place.is_here or \
+            street.metric("tarry_signature_conflicts_total") == 0
     assert found["sidecar"] == found["kernel"]
     assert found["kernel"].startswith(f"{version}:64:0:1440" if version == 6
                                       else "4:64:0:1460"), found
