@@ -12,35 +12,34 @@
 #include "proxy/config/tree.h"
 
 static void
-print_listeners(const struct config *config, FILE *out)
+print_addresses(const struct config_listener *l, FILE *out)
 {
-	const char *comma = "";
+	for (size_t i = 0; i < l->addresses_count; i++) {
+		char text[ADDR_TEXT_CAP];
 
-	for (size_t i = 0; i < config->listeners_count; i++) {
-		const struct config_listener *l = &config->listeners[i];
-
-		for (size_t k = 0; k < l->addresses_count; k++) {
-			char text[ADDR_TEXT_CAP];
-
-			addr_text(&l->addresses[k], text, sizeof(text));
-			fprintf(out, "%s%s", comma, text);
-			comma = ", ";
-		}
+		addr_text(&l->addresses[i], text, sizeof(text));
+		fprintf(out, "%s%s", i > 0 ? ", " : "", text);
 	}
 }
 
-/* In the order of the listeners. */
+/* Of each listener, by its name. */
 static void
 print_of_listeners(const struct config *config, const struct key *key,
 		   FILE *out)
 {
 	for (size_t i = 0; i < config->listeners_count; i++) {
-		fputs(i > 0 ? ", " : "", out);
-		setting_print(key, &config->listeners[i], out);
+		const struct config_listener *l = &config->listeners[i];
+
+		fprintf(out, "%s%s: ", i > 0 ? "; " : "", l->name);
+		if (setting_is_scalar(key))
+			setting_print(key, l, out);
+		else
+			print_addresses(l, out);
 	}
 }
 
-/* A value as a file would say it; free() it. NULL without memory. */
+/* A value as a file would say it, of listeners behind their names; free() it.
+ * NULL without memory. */
 static char *
 print_value(const struct config *config, const struct key *key)
 {
@@ -50,9 +49,7 @@ print_value(const struct config *config, const struct key *key)
 
 	if (out == NULL)
 		return NULL;
-	if (!setting_is_scalar(key))
-		print_listeners(config, out);
-	else if (strcmp(key->section, "listen") == 0)
+	if (strcmp(key->section, "listen") == 0)
 		print_of_listeners(config, key, out);
 	else
 		setting_print(key, config, out);
@@ -230,17 +227,29 @@ copy_listeners(struct config *next, const struct config *running)
 	next->listeners_count = count;
 }
 
+/* The first listener of which the file says that key. */
+static const char *
+name_of_first(const struct config *config, const struct key *key)
+{
+	for (size_t i = 0; i < config->listeners_count; i++) {
+		const char *name = config->listeners[i].name;
+
+		if (tree_entry(tree_section(config->tree, key->section, name),
+			       key->name) != NULL)
+			return name;
+	}
+	return "";
+}
+
 static void
 keep_listeners(struct config *next, const struct config *running,
 	       struct report *report)
 {
 	const struct key *key = other_key(next, running);
-	const char *name =
-	    next->listeners_count > 0 ? next->listeners[0].name : "";
 
 	if (key == NULL)
 		return;
-	warn(next, running, key, name, report);
+	warn(next, running, key, name_of_first(next, key), report);
 	copy_listeners(next, running);
 }
 

@@ -105,27 +105,46 @@ def test_what_needs_a_restart_is_named_and_stays(start, start_sink):
     tarryd.reload(slots="9", sessions="60", kernel="no",
                   listen="127.0.0.1:1", http="127.0.0.1:2", sidecar="/x")
     named = re.findall(r'level=warning msg="(\S+): warning: (\S+): '
-                       r"`(\S+)` needs a restart; until then it is `(\S+)`",
+                       r"`([^`]+)` needs a restart; until then it is `([^`]+)`",
                        tarryd.log)
     assert [row[1:] for row in named] == [
         ("tarry.max_sessions", "60", "50"),
-        ("listen.address", "127.0.0.1:1", "127.0.0.1:0"),
+        ("listen.address", "smtp: 127.0.0.1:1", "smtp: 127.0.0.1:0"),
         ("mta.max_connections", "9", "7"), ("syn.kernel", "no", "yes"),
         ("http.address", "127.0.0.1:2", "127.0.0.1:0")]
     text = tarryd.file.read_text().splitlines()
     for where, _, value, _ in named:
         path, line = where.rsplit(":", 1)
         assert path == str(tarryd.file)
+        value = value.removeprefix("smtp: ")
         assert text[int(line) - 1].endswith(f"= {value}")
     tarryd.hang_up()  # they are still other than what runs
     for words in ("mta.max_connections: `9` needs a restart; until then it "
-                  "is `7`", "listen.address: `127.0.0.1:1` needs a restart; "
-                  "until then it is `127.0.0.1:0`"):
+                  "is `7`", "listen.address: `smtp: 127.0.0.1:1` needs a "
+                  "restart; until then it is `smtp: 127.0.0.1:0`"):
         assert tarryd.log.count(words) == 2
     assert tarryd.metric("tarry_mta_connections_limit") == 7
     assert tarryd.metric("tarry_connections_limit") == 50
     mail(tarryd)
     wait_until(lambda: "syn_source=kernel" in tarryd.log, "the session's line")
+
+
+@pytest.mark.parametrize("section, said, now, was", [
+    ("[listen other]", "address = 127.0.0.1:0", "other: 127.0.0.1:0",
+     "smtp: 127.0.0.1:0"),
+    ("[listen late]\naddress = 127.0.0.1:1\n[listen smtp]",
+     "address = 127.0.0.1:1", "late: 127.0.0.1:1; smtp: 127.0.0.1:0",
+     "smtp: 127.0.0.1:0")])
+def test_listeners_are_told_by_their_names(start, start_sink, section, said,
+                                           now, was):
+    tarryd = start(start_sink().port).wait_ready()
+    text = tarryd.file.read_text().replace("[listen smtp]", section)
+    tarryd.file.write_text(text)
+    tarryd.hang_up()
+    told = re.search(r":(\d+): warning: listen\.\w+: `([^`]+)` needs a "
+                     r"restart; until then it is `([^`]+)`", tarryd.log)
+    assert told[2] == now and told[3] == was
+    assert text.splitlines()[int(told[1]) - 1] == said
 
 
 def test_another_mta_is_tested_and_then_used(start, start_sink):

@@ -34,7 +34,7 @@ def test_two_routes_are_enough(street):  # noqa: F811
         "[listen smtp]\n", "[listen smtp]\ntransparent = yes\n"))
     street.path.chmod(0o644)
     street.tarryd.kill(signal.SIGHUP)
-    street.tarryd.wait_log("listen.transparent: `yes` needs a restart; until "
-                           "then it is `no`, as before")
+    street.tarryd.wait_log("listen.transparent: `smtp: yes` needs a restart; "
+                           "until then it is `smtp: no`, as before")
     street.send_mail(4)
     street.stop_tarryd()
