@@ -30,7 +30,7 @@ def tarryd(start_tarryd, start_sink):
     ("*/*", TEXT), ("text/plain", TEXT), ("text/html,*/*;q=0.8", TEXT),
     ("application/openmetrics-text;q=0.2, text/plain;q=0.3", TEXT),
     ("application/openmetrics-text;version=0.0.1", TEXT),
-    ("\"" * 4000, TEXT),
+    pytest.param("\"" * 4000, TEXT, id="quotes"),
 ])
 def test_who_gets_which_form(tarryd, accept, want):
     status, body, headers = tarryd.get("/metrics", {"Accept": accept})
