@@ -28,9 +28,10 @@ static const struct mend_row rows[] = {
 	 "exim4-daemon-heavy), main section: hosts_proxy = {self}"},
 	{MEND_PROXY, DOCTOR_OPENSMTPD,
 	 "OpenSMTPD, smtpd.conf: listen on {ip} port {port} proxy-v2"},
-	{MEND_NO_PROXY, DOCTOR_UNKNOWN,
-	 "or, if it cannot, and does not relay for {self}: tarry.ini: [mta] "
-	 "client_address = none and open_relay_checked = yes"},
+	{MEND_PROXY, DOCTOR_SENDMAIL,
+	 "sendmail, which knows no PROXY header: tarry.ini: [mta] "
+	 "client_address = transparent, and what TRANSPARENT in tarryd(8) "
+	 "says"},
 	{MEND_HEADER, DOCTOR_UNKNOWN,
 	 "tarry.ini: [mta] client_address = {header}"},
 	{MEND_RELAY, DOCTOR_POSTFIX,
@@ -45,6 +46,9 @@ static const struct mend_row rows[] = {
 	 "OpenSMTPD, smtpd.conf: no `match from any for any`; for senders of "
 	 "your own: match from local for any action .., match auth from any "
 	 "for any action .."},
+	{MEND_RELAY, DOCTOR_SENDMAIL,
+	 "sendmail: no FEATURE(`promiscuous_relay') and the like in "
+	 "sendmail.mc, RELAY in /etc/mail/access for your own networks alone"},
 	{MEND_RELAY_SELF, DOCTOR_UNKNOWN,
 	 "let the MTA see the client: tarry.ini: [mta] client_address = "
 	 "proxy_v2, and in the MTA:"},
@@ -56,6 +60,9 @@ static const struct mend_row rows[] = {
 	 "exim4-daemon-heavy), main section: hosts_proxy = {self}"},
 	{MEND_RELAY_SELF, DOCTOR_OPENSMTPD,
 	 "OpenSMTPD, smtpd.conf: listen on {ip} port {port} proxy-v2"},
+	{MEND_RELAY_SELF, DOCTOR_SENDMAIL,
+	 "sendmail, which knows no PROXY header: client_address = transparent "
+	 "instead, and what TRANSPARENT in tarryd(8) says"},
 	{MEND_RELAY_SELF, DOCTOR_UNKNOWN,
 	 "or let it trust nobody for coming from {self}: Postfix mynetworks, "
 	 "Exim relay_from_hosts, OpenSMTPD `match from local`"},
@@ -68,6 +75,11 @@ static const struct mend_row rows[] = {
 	{MEND_STARTTLS, DOCTOR_OPENSMTPD,
 	 "OpenSMTPD, smtpd.conf: pki NAME cert \"CERTIFICATES.pem\", pki NAME "
 	 "key \"KEY.pem\", and `tls pki NAME` behind `listen on ..`"},
+	{MEND_STARTTLS, DOCTOR_SENDMAIL,
+	 "sendmail, sendmail.mc: define(`confSERVER_CERT', "
+	 "`CERTIFICATES.pem') define(`confSERVER_KEY', `KEY.pem') "
+	 "define(`confCACERT', `CERTIFICATES.pem') define(`confCACERT_PATH', "
+	 "`/etc/ssl/certs')"},
 	{MEND_CERTIFICATE, DOCTOR_POSTFIX,
 	 "Postfix: renew the files of `postconf smtpd_tls_chain_files "
 	 "smtpd_tls_cert_file`, then: postfix reload"},
@@ -77,6 +89,9 @@ static const struct mend_row rows[] = {
 	{MEND_CERTIFICATE, DOCTOR_OPENSMTPD,
 	 "OpenSMTPD: renew the file of `pki .. cert` in smtpd.conf, then "
 	 "restart smtpd"},
+	{MEND_CERTIFICATE, DOCTOR_SENDMAIL,
+	 "sendmail: renew the file of ServerCertFile in sendmail.cf, then "
+	 "restart it"},
 	{MEND_LIMIT, DOCTOR_UNKNOWN,
 	 "tarry.ini: [mta] max_connections = {number}, or raise the MTA's "
 	 "limit above max_connections:"},
@@ -88,18 +103,26 @@ static const struct mend_row rows[] = {
 	 "smtp_load_reserve"},
 	{MEND_LIMIT, DOCTOR_OPENSMTPD,
 	 "OpenSMTPD: its limit of descriptors (ulimit -n)"},
+	{MEND_LIMIT, DOCTOR_SENDMAIL,
+	 "sendmail, sendmail.mc: confMAX_DAEMON_CHILDREN, "
+	 "confCONNECTION_RATE_THROTTLE, confREFUSE_LA"},
 	{MEND_CLIENT_LIMIT, DOCTOR_POSTFIX,
 	 "Postfix, main.cf: smtpd_client_connection_count_limit = {number}, "
 	 "which is 50 if not set"},
 	{MEND_CLIENT_LIMIT, DOCTOR_EXIM,
 	 "Exim, main section: smtp_accept_max_per_host = {number}, which is "
 	 "no limit if not set"},
+	{MEND_CLIENT_LIMIT, DOCTOR_SENDMAIL,
+	 "sendmail: ClientConn: in /etc/mail/access = {number}, if "
+	 "sendmail.mc has FEATURE(`conncontrol')"},
 	{MEND_PATIENCE, DOCTOR_UNKNOWN,
 	 "tarry.ini: [mta] patience = {number}s, or let the MTA wait longer:"},
 	{MEND_PATIENCE, DOCTOR_POSTFIX,
 	 "Postfix, main.cf: smtpd_timeout"},
 	{MEND_PATIENCE, DOCTOR_EXIM,
 	 "Exim, main section: smtp_receive_timeout"},
+	{MEND_PATIENCE, DOCTOR_SENDMAIL,
+	 "sendmail, sendmail.mc: confTO_COMMAND"},
 };
 /* clang-format on */
 
@@ -197,5 +220,7 @@ doctor_software_of(const char *text, size_t len)
 		return DOCTOR_POSTFIX;
 	if (has_word(text, len, "exim"))
 		return DOCTOR_EXIM;
+	if (has_word(text, len, "sendmail"))
+		return DOCTOR_SENDMAIL;
 	return DOCTOR_UNKNOWN;
 }

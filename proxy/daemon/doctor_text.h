@@ -1,6 +1,6 @@
 /*
  * What the doctor advises: lines to type, by what is wrong and by which
- * program the MTA is; where that is not known, for each of the three.
+ * program the MTA is; where that is not known, for each of the four.
  */
 #ifndef PROXY_DAEMON_DOCTOR_TEXT_H
 #define PROXY_DAEMON_DOCTOR_TEXT_H
@@ -10,13 +10,14 @@
 
 #include "tarry/addr.h"
 
-#define DOCTOR_MEND_CAP 1400
+#define DOCTOR_MEND_CAP 1600
 
 enum doctor_software {
 	DOCTOR_UNKNOWN,
 	DOCTOR_POSTFIX,
 	DOCTOR_EXIM,
-	DOCTOR_OPENSMTPD
+	DOCTOR_OPENSMTPD,
+	DOCTOR_SENDMAIL
 };
 
 enum doctor_mend {
@@ -24,7 +25,6 @@ enum doctor_mend {
 	MEND_REFUSED,	   /* nobody listens */
 	MEND_NO_ANSWER,	   /* no packet comes back */
 	MEND_PROXY,	   /* the MTA is to expect the header */
-	MEND_NO_PROXY,	   /* or Tarry is not to send one */
 	MEND_HEADER,	   /* {header} is what the MTA expects */
 	MEND_RELAY,	   /* it relays for anybody */
 	MEND_RELAY_SELF,   /* it relays for us, for whom it takes all clients */

@@ -379,14 +379,14 @@ class Sendmail(Mta):
         assert done.returncode == 0, done.stderr
         self.write("etc/mail/sendmail.cf", done.stdout.decode())
 
-    def set_box(self):
+    def set_box(self, more=""):
         """It keeps all mail for d.example. Its mailer is a program, called
         once for a mail; without a $u it would be spoken SMTP to."""
         shutil.copy(shutil.which("cat"), self.root / "bin/cat")
         self.write("bin/deliver", "#!/bin/sh\nexec cat >/var/mail/box/new/$1\n")
         (self.root / "bin/deliver").chmod(0o755)
         self.owned("var/mail/box/new", 8, 8)  # no mkdir in there
-        self.put("mta.example", [(self.address, self.port)], """\
+        self.put("mta.example", [(self.address, self.port)], more + """
 define(`LOCAL_MAILER_PATH', `/bin/deliver')dnl
 define(`LOCAL_MAILER_ARGS', `deliver $i $u')dnl
 MODIFY_MAILER_FLAGS(`LOCAL', `lsDFMPn')dnl

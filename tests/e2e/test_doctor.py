@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 from conftest import BUILD, DEADLINE, send_mail, wait_until
-from mta import Exim, Opensmtpd, Postfix, mta, proxy_for  # noqa: F401
+from mta import Exim, Opensmtpd, Postfix, Sendmail, mta, proxy_for  # noqa: F401,E501
 
 KINDS = [Postfix, Exim, Opensmtpd]
 CHECKS = {"reachable", "greeting", "client", "pipelining", "pipeconnect",
@@ -172,6 +172,29 @@ def test_an_mta_that_expects_no_header(kind, mta, ask):
     getattr(behind, type_in)(re.search(pattern, mend)[1])
     behind.start()
     assert Answer(tarryd, "0").of("client")["level"] == "ok"
+
+
+def test_sendmail(mta, pem, ask):
+    """It knows no header: what is advised is another way. What to type for
+    TLS is typed."""
+    behind = mta(Sendmail).set_box().start()
+    mend = Answer(ask(behind), "0").error("header", "expects no PROXY header")
+    assert len(mend) == 1 and "client_address = transparent" in mend[0]
+    tarryd = ask(behind, mta__client_address="none",
+                 mta__open_relay_checked="yes")
+    found = Answer(tarryd, "0")
+    mend = found.error("relay", "OPEN RELAY.*takes the client for us: 250")
+    assert "client_address = transparent" in "".join(mend)
+    assert all("Postfix, " not in line for line in mend)
+    behind.stop()
+    for name, text in zip(("KEY.pem", "CERTIFICATES.pem"), pem()):
+        behind.write(name, text)
+        (behind.root / name).chmod(0o600)
+    typed = re.search(r"sendmail.mc: (.*)", found.of("starttls")["mend"][0])[1]
+    behind.set_box(re.sub(r"`(\w+\.pem)", r"`/\1", typed)).start()
+    found = Answer(tarryd, "0")
+    assert found.of("starttls")["level"] == "ok"
+    assert found.of("certificate")["level"] == "ok"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -17,6 +17,7 @@ static const struct {
     {"220 mx ESMTP Postfix (Debian/GNU)\r\n", DOCTOR_POSTFIX},
     {"220 mx ESMTP Exim 4.96\r\n", DOCTOR_EXIM},
     {"220 mx ESMTP OpenSMTPD\r\n", DOCTOR_OPENSMTPD},
+    {"220 mx ESMTP Sendmail 8.17.1.9/8.17.1.9; Mon, 23", DOCTOR_SENDMAIL},
     {"220 mx ESMTP POSTFIX\r\n", DOCTOR_POSTFIX},
     {"220 mx ESMTP\r\n", DOCTOR_UNKNOWN},
     {"220 mx ESMTP Postfi", DOCTOR_UNKNOWN},
@@ -65,6 +66,9 @@ static const struct {
     {"self", MEND_PROXY, DOCTOR_EXIM, "127.0.0.1:2525",
      "Exim that lists PROXY in `exim -bV` (in Debian: exim4-daemon-heavy), "
      "main section: hosts_proxy = 192.0.2.9"},
+    {"no header", MEND_PROXY, DOCTOR_SENDMAIL, "127.0.0.1:2525",
+     "sendmail, which knows no PROXY header: tarry.ini: [mta] client_address "
+     "= transparent, and what TRANSPARENT in tarryd(8) says"},
     {"header", MEND_HEADER, DOCTOR_EXIM, "127.0.0.1:25",
      "tarry.ini: [mta] client_address = proxy_v2"},
     {"number", MEND_PATIENCE, DOCTOR_OPENSMTPD, "127.0.0.1:25",
