@@ -7,7 +7,7 @@ _tarryctl()
 	local help i verb="" skip=""
 
 	case $last in
-	-s | --socket | -c | --config | signature)
+	-s | --socket | -c | --config | --rules | signature | simulate)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
@@ -24,7 +24,8 @@ _tarryctl()
 			skip=
 		elif [[ ${COMP_WORDS[i]} == -[sc] ||
 			${COMP_WORDS[i]} == --socket ||
-			${COMP_WORDS[i]} == --config ]]; then
+			${COMP_WORDS[i]} == --config ||
+			${COMP_WORDS[i]} == --rules ]]; then
 			skip=yes
 		elif [[ ${COMP_WORDS[i]} != -* ]]; then
 			verb=${COMP_WORDS[i]}

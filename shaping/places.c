@@ -194,3 +194,24 @@ places_totals(const struct places *p, struct places_totals *totals)
 	totals->caps_waiting = p->caps_waiting;
 	totals->uncounted = p->table.uncounted;
 }
+
+static void
+tell(struct evidence *e, enum evidence_kind kind, uint32_t *fact,
+     uint32_t value)
+{
+	*fact = value;
+	if (value > 0)
+		e->present |= evidence_bit(kind);
+}
+
+void
+places_facts(const struct place_counts *counts, struct evidence *e)
+{
+	tell(e, EVIDENCE_CLIENT_SESSIONS, &e->client_sessions,
+	     counts->sessions[PLAN_CAP_CLIENT]);
+	tell(e, EVIDENCE_NETWORK_SESSIONS, &e->network_sessions,
+	     counts->sessions[PLAN_CAP_NETWORK]);
+	tell(e, EVIDENCE_STACK_SESSIONS, &e->stack_sessions,
+	     counts->sessions[PLAN_CAP_STACK]);
+	tell(e, EVIDENCE_CLIENT_RATE, &e->client_rate, counts->client_rate);
+}

@@ -182,7 +182,7 @@ def key_table(build):
 
 
 def help_page(build):
-    """The manual pages name the options and verbs that --help does."""
+    """The manual pages name the options, verbs and keys that there are."""
     wrong = []
     for source, page, row, shown in (
             ("daemon/options.c", "tarryd.8", r'\{OPTION_\w+, "([\w-]+)"',
@@ -190,7 +190,9 @@ def help_page(build):
             ("ctl/command_line.c", "tarryctl.8",
              r"^\t\{(?:'\w'|OPTION_\w+), \"([\w-]+)\"", r"Fl -([a-z-]+)"),
             ("ctl/verbs.c", "tarryctl.8", r'^\t\{"([\w-]+)"',
-             r"^\.It Ic ([a-z-]+)")):
+             r"^\.It Ic ([a-z-]+)"),
+            ("simulate/scenario.def", "tarryctl.8",
+             r'^(?:ONE|RANGE)\(\w+, "(\w+)"', r"^\.It Va (\w+)")):
         text = (TOP / "proxy" / source).read_text()
         names = set(re.findall(row, text, re.M))
         text = (TOP / "docs" / page).read_text().replace("\\-", "-")

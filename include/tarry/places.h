@@ -120,6 +120,9 @@ void places_enter(struct places *p, struct place *w, uint32_t owner,
 void places_learn(struct places *p, struct place *w, enum plan_cap kind,
 		  uint64_t key);
 
+/* Adds the counts to the facts for rules; 0 is "not counted". */
+void places_facts(const struct place_counts *counts, struct evidence *e);
+
 /* Fills *counts as of now, for a plan that is made again. */
 void places_look(const struct places *p, const struct place *w, uint64_t now_ms,
 		 struct place_counts *counts);

@@ -22,6 +22,7 @@
 #include "tarry/addr.h"
 #include "tarry/client_hello.h"
 #include "tarry/dialect.h"
+#include "tarry/evidence.h"
 #include "tarry/outcome.h"
 #include "tarry/plan.h"
 #include "tarry/smtp.h"
@@ -401,6 +402,9 @@ void session_step(const struct site *site, struct session *s, struct leg *leg,
  * sessions held.
  */
 bool session_is_held(const struct session *s);
+
+/* Adds what the session did so far to the facts for rules. */
+void session_facts(const struct session *s, struct evidence *e);
 
 /*
  * The rank with which the session asks for a slot: its class's; 0 for a plan

@@ -11,6 +11,7 @@
 #include "proxy/admin/control_protocol.h"
 
 #define OPTION_JSON 256
+#define OPTION_RULES 257
 
 struct option_row {
 	int id; /* a letter, or more than 255: long only */
@@ -26,6 +27,8 @@ static const struct option_row rows[] = {
 	{'c', "config", "FILE",
 	 "of signature: the configuration whose rules are tried; without it\n"
 	 "the built-in one"},
+	{OPTION_RULES, "rules", "FILE",
+	 "the same, of simulate"},
 	{OPTION_JSON, "json", NULL,
 	 "print the answer as lines of JSON"},
 	{'V', "version", NULL, "print the version"},
@@ -112,7 +115,7 @@ command_line_read(struct command_line *out, int argc, char **argv)
 	while ((id = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
 		if (id == 's')
 			out->ctl.socket = optarg;
-		else if (id == 'c')
+		else if (id == 'c' || id == OPTION_RULES)
 			out->ctl.config = optarg;
 		else if (id == OPTION_JSON)
 			out->ctl.is_json = true;

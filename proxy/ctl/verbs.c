@@ -46,6 +46,12 @@ const struct verb verbs[] = {
 	 "label, and the rules that ask for it, of the file that -c names;\n"
 	 "needs no tarryd",
 	 verb_signature},
+	{"simulate", "SCENARIO", 1, 1,
+	 "play a site that does not exist: senders and bots as the file says,\n"
+	 "by the rules that --rules names, under a virtual clock; say how many\n"
+	 "are held, the MTA's load, memory, mail, added delay and who gives up;\n"
+	 "needs no tarryd",
+	 verb_simulate},
 	{"verdict", "WORD WHO [SOCKET]", 2, 3,
 	 "tell what became of a mail: WORD is one of ham, spam, virus,\n"
 	 "unknown_user, rejected, deferred, delivered, bounced; WHO is the\n"

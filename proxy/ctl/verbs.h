@@ -53,6 +53,9 @@ verb_run_fn verb_release;
 /* show_signature.c */
 verb_run_fn verb_signature;
 
+/* simulate.c */
+verb_run_fn verb_simulate;
+
 /* say_verdict.c */
 verb_run_fn verb_verdict;
 

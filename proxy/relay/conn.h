@@ -15,6 +15,7 @@
 #include "proxy/relay/facts.h"
 #include "proxy/relay/gate.h"
 #include "proxy/relay/poller.h"
+#include "proxy/relay/seat_sizes.h"
 #include "proxy/relay/wheel.h"
 #include "tarry/session.h"
 
@@ -67,7 +68,8 @@ struct conn {
 	struct session session;
 };
 
-static_assert(sizeof(struct conn) <= 480, "so much a session held costs");
+static_assert(sizeof(struct conn) <= SEAT_CONN_BYTES,
+	      "so much a session held costs");
 
 /* True if there is a seat for one more. */
 bool conn_has_seat(const struct listener *from);

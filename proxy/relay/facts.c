@@ -298,51 +298,6 @@ gather(struct conn *c, struct evidence *e, enum label_quality *quality)
 	set_if(e, EVIDENCE_LABEL, e->label != NULL);
 }
 
-/* What the session did so far. */
-static void
-gather_session(const struct session *s, struct evidence *e)
-{
-	if (s->is_early || s->is_greeted)
-		set(e, EVIDENCE_EARLY_TALKER);
-	e->early_talker = s->is_early;
-	/* Known from the first command on. */
-	if ((s->phase != PHASE_NEW && s->last_verb != SMTP_GREETING) ||
-	    s->is_lost) {
-		set(e, EVIDENCE_PIPELINING);
-		set(e, EVIDENCE_NON_SMTP);
-		set(e, EVIDENCE_BARE_NEWLINE);
-	}
-	e->pipelining = s->is_pipelining;
-	e->non_smtp = s->is_non_smtp;
-	e->bare_newline = s->is_bare_newline;
-	set(e, EVIDENCE_SESSION_ERRORS);
-	e->session_errors = s->counts.errors;
-	set(e, EVIDENCE_SESSION_RECIPIENTS);
-	e->session_recipients = s->counts.recipients;
-	set(e, EVIDENCE_SESSION_MESSAGES);
-	e->session_messages = s->counts.messages;
-	set(e, EVIDENCE_SESSION_UNKNOWN_USERS);
-	e->session_unknown_users = s->counts.outcomes[OUTCOME_UNKNOWN_USER];
-}
-
-/* How many of its kind there are; 0 is "not counted". */
-static void
-gather_counts(struct conn *c, struct evidence *e)
-{
-	const struct worker *w = worker_of(c);
-	struct place_counts counts;
-
-	gate_look(w->options.gate, &c->place, uv_now(&w->loop), &counts);
-	e->client_sessions = counts.sessions[PLAN_CAP_CLIENT];
-	set_if(e, EVIDENCE_CLIENT_SESSIONS, e->client_sessions > 0);
-	e->network_sessions = counts.sessions[PLAN_CAP_NETWORK];
-	set_if(e, EVIDENCE_NETWORK_SESSIONS, e->network_sessions > 0);
-	e->stack_sessions = counts.sessions[PLAN_CAP_STACK];
-	set_if(e, EVIDENCE_STACK_SESSIONS, e->stack_sessions > 0);
-	e->client_rate = counts.client_rate;
-	set_if(e, EVIDENCE_CLIENT_RATE, e->client_rate > 0);
-}
-
 /* By the day on which the session began: midnight changes no arm. */
 static void
 hold_out(const struct conn *c, struct plan *plan)
@@ -361,15 +316,18 @@ hold_out(const struct conn *c, struct plan *plan)
 void
 facts_gather(struct conn *c, struct evidence *e, char *dialect)
 {
+	struct place_counts counts;
 	enum label_quality quality;
 
 	gather(c, e, &quality);
-	gather_session(&c->session, e);
+	session_facts(&c->session, e);
 	if (dialect_text(&c->session.dialect, dialect) > 0) {
 		set(e, EVIDENCE_DIALECT);
 		e->dialect = dialect;
 	}
-	gather_counts(c, e);
+	gate_look(worker_of(c)->options.gate, &c->place,
+		  uv_now(&worker_of(c)->loop), &counts);
+	places_facts(&counts, e);
 	hello_gather(c, e);
 	recall_gather(c, e);
 	lookup_gather(c, e);

@@ -12,6 +12,7 @@
 #include <assert.h>
 
 #include "proxy/relay/poller.h"
+#include "proxy/relay/seat_sizes.h"
 #include "tarry/session.h"
 
 struct conn;
@@ -29,7 +30,8 @@ struct leg_seat {
 	struct leg leg;
 };
 
-static_assert(sizeof(struct leg_seat) <= 248, "a session relayed, on top");
+static_assert(sizeof(struct leg_seat) <= SEAT_LEG_BYTES,
+	      "a session relayed, on top");
 
 /* The core's part: NULL until it is connected. */
 struct leg *leg_of(struct conn *c);

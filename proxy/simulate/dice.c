@@ -47,3 +47,32 @@ dice_mix(uint64_t a, uint64_t b)
 
 	return dice_next(&dice);
 }
+
+#define LN2 0.6931471805599453
+
+/* -ln of a number in (0, 1]; libm would be a library for this alone. */
+static double
+minus_ln(double u)
+{
+	double halvings = 0;
+	double z;
+	double zz;
+
+	while (u < 0.5) {
+		u *= 2;
+		halvings++;
+	}
+	z = (1 - u) / (1 + u);
+	zz = z * z;
+	return halvings * LN2 +
+	       2 * z * (1 + zz * (1. / 3 + zz * (1. / 5 + zz / 7)));
+}
+
+double
+dice_wait(uint64_t *dice, double mean)
+{
+	/* 53 bits are what a double holds. */
+	const double u = (double)((dice_next(dice) >> 11) + 1) / 0x1p53;
+
+	return mean * minus_ln(u);
+}
