@@ -26,7 +26,10 @@ static bool
 is_id(const char *text)
 {
 	size_t len = strlen(text);
+	struct addr no_port;
 
+	if (addr_parse_ip(&no_port, text, len))
+		return false; /* a port was forgotten */
 	return len > 0 && len <= 63 &&
 	       strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 			    "abcdefghijklmnopqrstuvwxyz0123456789-_.") == len;

@@ -10,6 +10,7 @@
 #include "proxy/daemon/control_state.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,6 +108,20 @@ copy_row(struct control *c, uint32_t slot, struct ledger_entry *e)
 	return is_there;
 }
 
+static void
+refuse_kind(struct control_request *r)
+{
+	char text[200] = "there is no such kind of row, expected all";
+
+	for (int k = 0; k < LEDGER_KINDS; k++) {
+		size_t len = strlen(text);
+
+		(void)snprintf(text + len, sizeof(text) - len, ", %s",
+			       ledger_kind_name((enum ledger_kind)k));
+	}
+	control_request_end(r, text);
+}
+
 void
 control_dump(void *ctx, struct control_request *r)
 {
@@ -124,7 +139,7 @@ control_dump(void *ctx, struct control_request *r)
 		return;
 	}
 	if (rest[0] == ' ' && (kind = find_kind(rest + 1)) == LEDGER_KINDS) {
-		control_request_end(r, "there is no such kind of row");
+		refuse_kind(r);
 		return;
 	}
 	for (; slot < slots_of(c) && rows < DUMP_ROWS && looked < DUMP_SLOTS;

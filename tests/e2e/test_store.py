@@ -116,7 +116,8 @@ def test_dump_and_load(start_sink, start_tarryd, state, control_path,
     assert done.stdout.startswith(f"0 new, {count} merged")
     assert rows_of(two) == after
     assert len(rows_of(two, "client", 1)) == 1
-    assert two.ctl("dump", "moon").returncode == 1
+    wrong = two.ctl("dump", "moon")
+    assert wrong.returncode == 1 and ", pool" in wrong.stderr
     assert two.ctl("dump", "client", "x").returncode == 2
     # What was loaded is kept.
     assert two.stop() == 0

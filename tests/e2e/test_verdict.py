@@ -124,7 +124,8 @@ def test_queue_ids_are_known_from_the_mta(is_tls, naming_mta, proxy_for,
 
 
 @pytest.mark.parametrize("words", (
-    ("great", "192.0.2.1:1"), ("spam", "192.0.2.1:0"), ("spam", 'a"b')))
+    ("great", "192.0.2.1:1"), ("spam", "192.0.2.1:0"), ("spam", "192.0.2.1"),
+    ("spam", 'a"b')))
 def test_words_that_are_none(words):
     done = subprocess.run([BUILD / "tarryctl", "verdict", *words],
                           capture_output=True, text=True)
