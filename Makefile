@@ -172,9 +172,11 @@ format:
 SBIN = $(DESTDIR)$(PREFIX)/sbin
 MAN = $(DESTDIR)$(PREFIX)/share/man
 ETC = $(DESTDIR)$(SYSCONFDIR)/tarry
-INSTALLED := $(patsubst config/%,%,$(wildcard config/*.ini config/nftables/*))
+INSTALLED := $(patsubst config/%,%,$(wildcard config/*.ini config/nftables/* \
+	config/prometheus/* config/grafana/*))
 install: all
-	install -d $(SBIN) $(MAN)/man5 $(MAN)/man8 $(ETC)/nftables
+	install -d $(SBIN) $(MAN)/man5 $(MAN)/man8 $(ETC)/nftables \
+	  $(ETC)/prometheus $(ETC)/grafana
 	install -m 755 $(PROGRAMS:%=$(BUILD)/%) $(SBIN)
 	install -m 644 $(wildcard docs/*.5) $(MAN)/man5
 	install -m 644 $(wildcard docs/*.8) $(MAN)/man8

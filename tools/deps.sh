@@ -13,7 +13,7 @@ build='make gcc libc6-dev pkg-config xxd libuv1-dev libinih-dev
 run='swaks'
 test='chromium chromium-driver clang clang-format cppcheck curl faketime iproute2 libclang-rt-14-dev
 	libcmocka-dev libglib2.0-0 liblwip-dev libnet-ssleay-perl mandoc nftables
-	libio-socket-ssl-perl nodejs openssl p0f perl procps rbldnsd python3 python3-prometheus-client python3-pytest python3-scapy python3-selenium rspamd shellcheck
+	libio-socket-ssl-perl nodejs openssl p0f perl procps rbldnsd python3 python3-prometheus-client python3-pytest python3-scapy python3-selenium python3-yaml rspamd shellcheck
 	strace tcpdump util-linux valgrind'
 bench='haproxy libnginx-mod-mail libnginx-mod-stream nginx'
 

@@ -118,6 +118,16 @@ add_memory(const struct control *c, double values[METRIC_VALUE_COUNT])
 	values[METRIC_VALUE_MEMORY_REFUSED] = (double)t.refused;
 }
 
+/* So that an alarm can tell what is missing from what is not to be there. */
+static void
+add_wanted(const struct config *config, double values[METRIC_VALUE_COUNT])
+{
+	values[METRIC_VALUE_SIDECAR_WANTED] = config->syn.sidecar[0] != '\0';
+	values[METRIC_VALUE_VERDICT_WANTED] = config->verdict.socket[0] != '\0';
+	values[METRIC_VALUE_STATE_WANTED] =
+	    config->state[0] != '\0' && config->learn.capacity > 0;
+}
+
 void
 control_fill_page(void *ctx, struct metrics_page *page)
 {
@@ -135,6 +145,7 @@ control_fill_page(void *ctx, struct metrics_page *page)
 	add_memory(c, page->values);
 	control_fill_names(c, page->values);
 	control_add_store(c, page->values);
+	add_wanted(c->settings.config, page->values);
 	page->values[METRIC_VALUE_WORKERS] = c->workers_count;
 	page->values[METRIC_VALUE_MTA_UP] = c->mta_is_ready && !c->mta_is_gone;
 	page->values[METRIC_VALUE_CONNECTIONS_LIMIT] = c->sessions_limit;
