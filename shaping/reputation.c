@@ -321,49 +321,64 @@ small(uint32_t n)
 	return (int8_t)(n < INT8_MAX ? n : INT8_MAX);
 }
 
-void
-reputation_session(const struct session *s, struct ledger_delta *delta)
+struct reputation_tally
+reputation_tally(const struct session *s)
 {
-	const struct session_counts *c = &s->counts;
-	const uint16_t *out = c->outcomes;
-	const uint32_t halves = (uint32_t)out[OUTCOME_UNKNOWN_USER] +
-				out[OUTCOME_RELAY] + out[OUTCOME_AUTH_FAILURE] +
-				s->is_early + s->is_pipelining + s->is_non_smtp;
+	struct reputation_tally t = {
+	    .messages = s->counts.messages,
+	    .misdeeds =
+		(uint32_t)s->is_early + s->is_pipelining + s->is_non_smtp,
+	};
+
+	for (size_t i = 0; i < OUTCOME_COUNT; i++)
+		t.outcomes[i] = s->counts.outcomes[i];
+	return t;
+}
+
+static void
+count(const struct reputation_tally *t, struct ledger_delta *delta)
+{
+	const uint32_t *out = t->outcomes;
+	const uint32_t halves = out[OUTCOME_UNKNOWN_USER] + out[OUTCOME_RELAY] +
+				out[OUTCOME_AUTH_FAILURE] + t->misdeeds;
 
 	*delta = (struct ledger_delta){
-	    .proof_messages = small(c->messages),
-	    .proof_sessions = c->messages > 0 ? 1 : 0,
+	    .proof_messages = small(t->messages),
+	    .proof_sessions = t->messages > 0 ? 1 : 0,
 	};
-	delta->counts[LEDGER_SESSIONS] = 1;
-	delta->counts[LEDGER_DELIVERED] = (float)c->messages;
-	delta->counts[LEDGER_SPAM] = out[OUTCOME_SPAM];
-	delta->counts[LEDGER_UNKNOWN_USERS] = out[OUTCOME_UNKNOWN_USER];
-	delta->counts[LEDGER_DEFERRED] = out[OUTCOME_NEUTRAL];
-	delta->counts[LEDGER_GAVE_UP] = s->reason == REASON_GAVE_UP ? 1 : 0;
-	delta->counts[LEDGER_EARLY] = s->is_early ? 1 : 0;
-	share_out(delta, c->messages, out[OUTCOME_SPAM] + halves / 2.0);
+	delta->counts[LEDGER_DELIVERED] = (float)t->messages;
+	delta->counts[LEDGER_SPAM] = (float)out[OUTCOME_SPAM];
+	delta->counts[LEDGER_UNKNOWN_USERS] = (float)out[OUTCOME_UNKNOWN_USER];
+	delta->counts[LEDGER_DEFERRED] = (float)out[OUTCOME_NEUTRAL];
+	share_out(delta, t->messages, out[OUTCOME_SPAM] + halves / 2.0);
 }
 
 void
-reputation_verdict(const struct reputation_verdict *v,
-		   struct ledger_delta *delta)
+reputation_session(const struct session *s, struct ledger_delta *delta)
 {
-	const double bad = v->spam + v->unknown_users / 2.0;
+	const struct reputation_tally t = reputation_tally(s);
 
-	*delta = (struct ledger_delta){0};
-	delta->counts[LEDGER_DELIVERED] = (float)v->delivered;
-	delta->counts[LEDGER_SPAM] = (float)v->spam;
-	delta->counts[LEDGER_UNKNOWN_USERS] = (float)v->unknown_users;
-	share_out(delta, v->delivered, bad);
-	if (!v->was_delivered) {
-		delta->proof_messages = small(v->delivered);
-		delta->proof_sessions = v->is_first && v->delivered > 0;
-		return;
-	}
-	/* It was counted as good mail: that is taken back. */
-	delta->counts[LEDGER_DELIVERED] -= (float)(v->spam + v->delivered);
-	delta->counts[LEDGER_GOOD] = -delta->counts[LEDGER_BAD];
-	delta->proof_messages = (int8_t)-small(v->spam);
+	count(&t, delta);
+	delta->counts[LEDGER_SESSIONS] = 1;
+	delta->counts[LEDGER_GAVE_UP] = s->reason == REASON_GAVE_UP ? 1 : 0;
+	delta->counts[LEDGER_EARLY] = s->is_early ? 1 : 0;
+}
+
+void
+reputation_change(const struct reputation_tally *before,
+		  const struct reputation_tally *after,
+		  struct ledger_delta *delta)
+{
+	struct ledger_delta counted;
+
+	count(before, &counted);
+	count(after, delta);
+	for (size_t i = 0; i < LEDGER_COUNTS; i++)
+		delta->counts[i] -= counted.counts[i];
+	delta->proof_messages =
+	    (int8_t)(delta->proof_messages - counted.proof_messages);
+	delta->proof_sessions =
+	    (int8_t)(delta->proof_sessions - counted.proof_sessions);
 }
 
 void

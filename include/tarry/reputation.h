@@ -32,12 +32,13 @@
  * what good senders look like too. Bad takes two of three sources that do not
  * depend on each other: looks by themselves, if seen from four networks or
  * more, where by itself, and how the session behaves. A sender that has proved
- *itself is good.
+ * itself is good.
  */
 #ifndef TARRY_REPUTATION_H
 #define TARRY_REPUTATION_H
 
 #include "tarry/ledger.h"
+#include "tarry/outcome.h"
 #include "tarry/signature.h"
 
 struct evidence;
@@ -112,20 +113,22 @@ struct session;
  */
 void reputation_session(const struct session *s, struct ledger_delta *delta);
 
-/* What became of messages, as it is told when the session's end has been
- * counted: below. */
-struct reputation_verdict {
-	uint32_t delivered;
-	uint32_t spam;
-	uint32_t unknown_users;
-	bool was_delivered; /* we had seen each of them accepted, and counted
-			       it so */
-	bool is_first;	    /* nothing delivered was known of the session */
+/* What became of the mail of a session, as the MTA's replies and the verdicts
+ * that came later say together, and its manners. */
+struct reputation_tally {
+	uint32_t messages; /* accepted, and not found to be spam later */
+	uint32_t outcomes[OUTCOME_COUNT];
+	uint32_t misdeeds; /* of: early, pipelining, no SMTP */
 };
 
-/* What a verdict adds to each row, or takes back. */
-void reputation_verdict(const struct reputation_verdict *v,
-			struct ledger_delta *delta);
+/* As it was when the session ended: what reputation_session() counts. */
+struct reputation_tally reputation_tally(const struct session *s);
+
+/* What is to be added to its rows when `before` was counted, and `after` is
+ * true. delta->network is 0. */
+void reputation_change(const struct reputation_tally *before,
+		       const struct reputation_tally *after,
+		       struct ledger_delta *delta);
 
 /* Puts it among the facts that rules may test. */
 void reputation_tell(const struct reputation *r, struct evidence *e);

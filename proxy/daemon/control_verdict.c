@@ -127,6 +127,19 @@ control_tick_verdicts(struct control *c)
 	verdict_wait_try(c->verdict.wait, unix_ms(), join, c);
 }
 
+/* The rows of a session that the worker had counted. */
+static void
+learn(void *ctx, const struct learn *l)
+{
+	struct control *c = ctx;
+	struct ledger_delta delta;
+
+	reputation_change(&l->before, &l->after, &delta);
+	memory_amend(c->memory, l->rows, &delta, uv_now(&c->loop));
+	metrics_add(&c->metrics[c->settings.config->workers],
+		    METRIC_VERDICTS_LEARNT, 1);
+}
+
 int
 control_take_verdict_memory(struct control *c)
 {
@@ -173,6 +186,8 @@ control_open_verdicts(struct control *c)
 
 	if (c->verdict.book == NULL)
 		return 0;
+	if (c->memory != NULL)
+		verdict_book_set_learner(c->verdict.book, learn, c);
 	rc = verdict_socket_start(&c->verdict.socket, &c->loop, path, take_line,
 				  c);
 	if (rc == 0)

@@ -46,6 +46,7 @@ struct session_report {
 	 * or would have been, and has_reputation. */
 	enum reputation_standing standing_before;
 	struct reputation reputation; /* at the end, before that is learnt */
+	uint64_t rows[LEDGER_KINDS];  /* in which it is; 0: none */
 	/* TLS that ended here; NULL: none, or not known. */
 	const char *tls_version;
 	const char *tls_cipher;

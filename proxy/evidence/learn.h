@@ -1,40 +1,29 @@
 /*
- * What is learnt of the mail of a session: the one place where the MTA's
- * replies, as they were seen, and the verdicts, which come from behind it,
- * meet. The verdict book calls a learn_fn on the main thread
+ * What verdicts, which come from behind the MTA, change in what is known of a
+ * session whose mail the MTA's replies told of. The worker has counted those
+ * at the session's end; the verdict book calls a learn_fn on the main thread
  *
- * - when a session has ended, with what was seen of it and what was told
- *   meanwhile: is_end is true, once a session;
- * - for each verdict that is joined after that and changes anything.
+ * - when a session ends of which something else was told meanwhile;
+ * - for each verdict after that which changes anything.
  *
- * Counts are changes and add up: spam of which the MTA said 250 is one more
- * SPAM and, for as many recipients as it was delivered to, fewer DELIVERED.
- * A verdict that repeats what was seen changes nothing. A session that is
- * blind, and that nobody tells of, has all counts 0: it is unknown, neither
- * good nor bad.
+ * Of a mail the last word counts that was not said before: spam of which the
+ * MTA said 250 is no delivered mail, and becomes it again if somebody finds
+ * it good. A session that is blind and that nobody tells of is unknown,
+ * neither good nor bad.
  */
 #ifndef PROXY_EVIDENCE_LEARN_H
 #define PROXY_EVIDENCE_LEARN_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "tarry/addr.h"
-#include "tarry/outcome.h"
+#include "tarry/reputation.h"
 
 struct learn {
-	uint64_t session; /* as in the log */
-	struct addr client;
-	uint16_t class_id; /* of its last plan */
-	uint16_t rule_id;
-	bool is_end;   /* else it is about one that had ended before */
-	bool is_blind; /* TLS passed through: the verdicts are all there is */
-	bool gave_up;  /* with is_end: the client left during a delay of ours */
-	bool is_early; /* with is_end: it spoke before the greeting */
-	int32_t changes[OUTCOME_COUNT];
+	uint64_t session;     /* as in the log */
+	const uint64_t *rows; /* of memory_learn(): LEDGER_KINDS */
+	struct reputation_tally before;
+	struct reputation_tally after;
 };
 
-/* Must not call the book. */
+/* Must not call the book, nor keep what *l points to. */
 typedef void learn_fn(void *ctx, const struct learn *l);
 
 #endif

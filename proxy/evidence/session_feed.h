@@ -12,6 +12,7 @@
 
 #include "tarry/addr.h"
 #include "tarry/outcome.h"
+#include "tarry/reputation.h"
 
 /* A power of two; emptied ten times a second. */
 #define SESSION_FEED_CAP 4096u
@@ -23,17 +24,21 @@ enum session_news {
 	SESSION_NEWS_END
 };
 
+/* What became of a session, and where that was remembered. */
+struct session_end {
+	struct reputation_tally tally; /* as counted */
+	uint64_t rows[LEDGER_KINDS];   /* of memory_learn(), or zeros */
+};
+
 struct session_item {
 	uint64_t id; /* as in the log */
 	union {
 		struct addr client;			 /* OPEN, GUISE */
 		char queue_id[OUTCOME_QUEUE_ID_CAP + 1]; /* MAIL */
-		uint16_t outcomes[OUTCOME_COUNT];	 /* END: as counted */
+		struct session_end end;			 /* END */
 	};
 	uint8_t news;	   /* enum session_news */
-	bool is_blind : 1; /* END: TLS passed through, nothing was seen */
-	bool gave_up : 1;  /* END: during a delay of ours */
-	bool is_early : 1; /* END: it spoke before the greeting */
+	bool is_blind;	   /* END: TLS passed through, nothing was seen */
 	uint16_t class_id; /* END: of the last plan */
 	uint16_t rule_id;
 	uint32_t recipients; /* MAIL: that it was taken for */

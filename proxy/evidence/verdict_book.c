@@ -36,21 +36,21 @@ struct seen {
 	uint16_t guise_port;
 	uint16_t class_id;
 	uint16_t rule_id;
-	uint8_t said; /* bits of enum verdict, of lines without an id */
 	bool is_blind;
-	bool is_told;	     /* some verdict was joined */
-	uint32_t recipients; /* of all messages that the MTA took */
-	/* While it runs: what was told meanwhile, should it turn out to be
-	 * seen, or blind. */
-	int16_t changes[2][OUTCOME_COUNT];
+	bool is_told;			 /* some verdict was joined */
+	struct verdict_case all;	 /* by lines without an id */
+	struct reputation_tally counted; /* at its end */
+	uint64_t rows[LEDGER_KINDS];
+	/* By lines with an id, should it turn out to be seen, or blind. */
+	struct verdict_effect mails[2];
 };
 
 struct mail {
 	char id[VERDICT_ID_CAP + 1]; /* "": free */
 	uint32_t seen;		     /* its session, while the turn is it */
 	uint64_t turn;
-	uint32_t recipients; /* that the MTA took it for; 0: not seen */
-	uint8_t said;
+	struct verdict_case told; /* recipients 0: the MTA was not seen to take
+				     it */
 };
 
 struct verdict_book {
@@ -65,8 +65,6 @@ struct verdict_book {
 	learn_fn *learn;
 	void *learn_ctx;
 };
-
-_Static_assert(VERDICT_COUNT <= 8, "bits of `said`");
 
 static const char *const results[] = {
 #define VERDICT_RESULT(id, name, help) name,
@@ -311,29 +309,61 @@ note_guise(struct verdict_book *b, uint32_t at, const struct addr *client)
 		   hash_client(client, client->port));
 }
 
+/* What is known of one of its mails changes. */
+static void
+change_mail(struct seen *s, struct mail *m, const struct verdict_case *now)
+{
+	const struct verdict_effect effects[2][2] = {
+	    {verdict_effect_seen(&m->told), verdict_effect_seen(now)},
+	    {verdict_effect_blind(&m->told), verdict_effect_blind(now)}};
+
+	for (unsigned i = 0; i < 2; i++) {
+		verdict_effect_add(&s->mails[i], &effects[i][0], -1);
+		verdict_effect_add(&s->mails[i], &effects[i][1], 1);
+	}
+	m->told = *now;
+}
+
 static void
 note_mail(struct verdict_book *b, uint32_t at, const struct session_item *item)
 {
 	struct mail *m = find_mail(b, item->queue_id);
+	struct verdict_case now;
 
 	/* Somebody may have been faster to tell of it. */
 	if (m == NULL || mail_session(b, m) != at)
 		m = learn_mail(b, item->queue_id, at);
-	m->recipients = item->recipients;
-	b->seen[at].recipients += item->recipients;
+	now = m->told;
+	now.messages = 1;
+	now.recipients = item->recipients;
+	change_mail(&b->seen[at], m, &now);
 }
 
-/* Who learns is told of a session, with what is not known by now. */
-static struct learn
-learn_of(const struct seen *s)
+/* What is known of its mail by now. */
+static struct reputation_tally
+tally_of(const struct seen *s)
 {
-	return (struct learn){
+	struct verdict_effect e = s->is_blind ? verdict_effect_blind(&s->all)
+					      : verdict_effect_seen(&s->all);
+
+	verdict_effect_add(&e, &s->mails[s->is_blind], 1);
+	return verdict_effect_on(&s->counted, &e);
+}
+
+/* Tells who learns, if that is something else than what was told before. */
+static void
+teach(const struct verdict_book *b, const struct seen *s,
+      const struct reputation_tally *before)
+{
+	const struct learn l = {
 	    .session = s->id,
-	    .client = s->client,
-	    .class_id = s->class_id,
-	    .rule_id = s->rule_id,
-	    .is_blind = s->is_blind,
+	    .rows = s->rows,
+	    .before = *before,
+	    .after = tally_of(s),
 	};
+
+	if (b->learn != NULL && memcmp(&l.before, &l.after, sizeof(l.after)))
+		b->learn(b->learn_ctx, &l);
 }
 
 static void
@@ -341,24 +371,17 @@ note_end(struct verdict_book *b, uint32_t at, const struct session_item *item,
 	 uint64_t unix_ms)
 {
 	struct seen *s = &b->seen[at];
-	struct learn l;
 
 	s->end_ms = unix_ms;
 	s->class_id = item->class_id;
 	s->rule_id = item->rule_id;
 	s->is_blind = item->is_blind;
-	if (s->recipients == 0) /* ids may not have been named */
-		s->recipients = item->outcomes[OUTCOME_DELIVERED];
+	s->counted = item->end.tally;
+	memcpy(s->rows, item->end.rows, sizeof(s->rows));
+	s->all.messages = s->counted.messages;
+	s->all.recipients = s->counted.outcomes[OUTCOME_DELIVERED];
 	b->told += s->is_blind && s->is_told;
-	if (b->learn == NULL)
-		return;
-	l = learn_of(s);
-	l.is_end = true;
-	l.gave_up = item->gave_up;
-	l.is_early = item->is_early;
-	for (unsigned i = 0; i < OUTCOME_COUNT; i++)
-		l.changes[i] = item->outcomes[i] + s->changes[s->is_blind][i];
-	b->learn(b->learn_ctx, &l);
+	teach(b, s, &s->counted);
 }
 
 void
@@ -424,48 +447,33 @@ is_late(const struct seen *s, uint64_t unix_ms)
 	return s->end_ms != 0 && unix_ms > s->end_ms + VERDICT_LATE_MS;
 }
 
-/* Marks that this was said; false if it was marked before. */
+/* Notes what is said of a mail, or of all of the session; false if that was
+ * said before. */
 static bool
-mark(uint8_t *said, enum verdict verdict)
+take(struct verdict_book *b, struct seen *s, struct mail *mail,
+     enum verdict verdict)
 {
-	uint8_t bit = (uint8_t)(1u << verdict);
-	bool is_new = (*said & bit) == 0;
+	const bool is_over = s->end_ms != 0;
+	const struct reputation_tally before = tally_of(s);
+	struct verdict_case now = mail != NULL ? mail->told : s->all;
 
-	*said |= bit;
-	return is_new;
-}
-
-/* What the verdict changes; kept until the session's end is known. */
-static void
-take_effect(struct verdict_book *b, struct seen *s,
-	    const struct verdict_case *v)
-{
-	int16_t now[2][OUTCOME_COUNT] = {{0}};
-	bool is_over = s->end_ms != 0;
-	int16_t(*changes)[OUTCOME_COUNT] = is_over ? now : s->changes;
-	struct learn l;
-	bool is_any = false;
-
-	verdict_effect_seen(v, changes[false]);
-	verdict_effect_blind(v, changes[true]);
+	if (!verdict_case_say(&now, verdict))
+		return false;
+	if (mail != NULL)
+		change_mail(s, mail, &now);
+	else
+		s->all = now;
 	b->told += is_over && s->is_blind && !s->is_told;
 	s->is_told = true;
-	if (!is_over || b->learn == NULL)
-		return;
-	l = learn_of(s);
-	for (unsigned i = 0; i < OUTCOME_COUNT; i++) {
-		l.changes[i] = now[s->is_blind][i];
-		is_any |= l.changes[i] != 0;
-	}
-	if (is_any)
-		b->learn(b->learn_ctx, &l);
+	if (is_over) /* else when it is */
+		teach(b, s, &before);
+	return true;
 }
 
 enum verdict_result
 verdict_book_join(struct verdict_book *b, const struct verdict_line *line,
 		  uint64_t unix_ms, struct verdict_session *session)
 {
-	struct verdict_case v = {.verdict = line->verdict};
 	enum verdict_result result;
 	struct mail *mail;
 	struct seen *s;
@@ -481,11 +489,8 @@ verdict_book_join(struct verdict_book *b, const struct verdict_line *line,
 		return VERDICT_RESULT_LATE;
 	if (mail == NULL && line->id[0] != '\0')
 		mail = learn_mail(b, line->id, at);
-	v.before = mail != NULL ? mail->said : s->said;
-	v.recipients = mail != NULL ? mail->recipients : s->recipients;
-	if (!mark(mail != NULL ? &mail->said : &s->said, line->verdict))
+	if (!take(b, s, mail, line->verdict))
 		return VERDICT_RESULT_DOUBLED;
-	take_effect(b, s, &v);
 	*session = (struct verdict_session){
 	    .id = s->id,
 	    .client = s->client,

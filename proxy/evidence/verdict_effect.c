@@ -1,88 +1,102 @@
 /*
  * See verdict_effect.h. A mail is counted once: who says "delivered", "ham"
- * and "delivered" again has said one thing, and who says "spam" after that
- * takes it back.
+ * and "delivered" again has said one thing. Of what is in a mail the last
+ * word counts; that it was delivered, if only to a folder for spam, is none.
  */
 #include "proxy/evidence/verdict_effect.h"
 
 #define BIT(verdict) (1u << VERDICT_##verdict)
-#define GOOD (BIT(HAM) | BIT(DELIVERED))
 #define BAD (BIT(SPAM) | BIT(VIRUS))
+#define COUNT_MAX 1000000
 
-static void
-add(int16_t *changes, enum outcome what, int32_t n)
+_Static_assert(VERDICT_COUNT <= 8, "bits of `said`");
+
+static bool
+is_said(const struct verdict_case *v, unsigned bits)
 {
-	int32_t sum = changes[what] + n;
+	return (v->said & bits) != 0;
+}
 
-	if (sum > INT16_MAX)
-		sum = INT16_MAX;
-	if (sum < INT16_MIN)
-		sum = INT16_MIN;
-	changes[what] = (int16_t)sum; /* in its range by now */
+bool
+verdict_case_say(struct verdict_case *v, enum verdict verdict)
+{
+	const unsigned bit = 1u << verdict;
+
+	if (is_said(v, bit))
+		return false;
+	v->said = (uint8_t)(v->said | bit);
+	if ((bit & (BAD | BIT(HAM))) != 0)
+		v->is_bad = (bit & BAD) != 0;
+	return true;
 }
 
 static int32_t
 capped(uint32_t n)
 {
-	return n < INT16_MAX ? (int32_t)n : INT16_MAX;
+	return n < COUNT_MAX ? (int32_t)n : COUNT_MAX;
+}
+
+struct verdict_effect
+verdict_effect_seen(const struct verdict_case *v)
+{
+	struct verdict_effect e = {0};
+
+	if (v->recipients == 0)
+		return e;
+	if (v->is_bad) {
+		e.outcomes[OUTCOME_SPAM] = 1;
+		e.outcomes[OUTCOME_DELIVERED] = -capped(v->recipients);
+		e.messages = -capped(v->messages);
+	} else if (is_said(v, BIT(BOUNCED))) { /* by one of them */
+		e.outcomes[OUTCOME_DELIVERED] = -1;
+		e.messages = v->recipients == 1 ? -1 : 0;
+	}
+	return e;
+}
+
+struct verdict_effect
+verdict_effect_blind(const struct verdict_case *v)
+{
+	struct verdict_effect e = {0};
+
+	e.outcomes[OUTCOME_UNKNOWN_USER] = is_said(v, BIT(UNKNOWN_USER));
+	e.outcomes[OUTCOME_POLICY] = is_said(v, BIT(REJECTED));
+	e.outcomes[OUTCOME_NEUTRAL] = is_said(v, BIT(DEFERRED));
+	if (v->is_bad) {
+		e.outcomes[OUTCOME_SPAM] = 1;
+	} else if (is_said(v, BIT(HAM) | BIT(DELIVERED)) &&
+		   !is_said(v, BIT(BOUNCED))) {
+		e.outcomes[OUTCOME_DELIVERED] = 1;
+		e.messages = 1;
+	}
+	return e;
 }
 
 void
-verdict_effect_seen(const struct verdict_case *v, int16_t *changes)
+verdict_effect_add(struct verdict_effect *to, const struct verdict_effect *e,
+		   int by)
 {
-	switch (v->verdict) {
-	case VERDICT_SPAM:
-	case VERDICT_VIRUS:
-		if (v->recipients == 0 || (v->before & BAD) != 0)
-			return;
-		add(changes, OUTCOME_SPAM, 1);
-		add(changes, OUTCOME_DELIVERED, -capped(v->recipients));
-		return;
-	case VERDICT_BOUNCED:
-		if (v->recipients > 0 && (v->before & BAD) == 0)
-			add(changes, OUTCOME_DELIVERED, -1);
-		return;
-	case VERDICT_HAM:
-	case VERDICT_DELIVERED:
-	case VERDICT_UNKNOWN_USER:
-	case VERDICT_REJECTED:
-	case VERDICT_DEFERRED:
-	case VERDICT_COUNT:
-		return;
-	}
+	to->messages += by * e->messages;
+	for (size_t i = 0; i < OUTCOME_COUNT; i++)
+		to->outcomes[i] += by * e->outcomes[i];
 }
 
-void
-verdict_effect_blind(const struct verdict_case *v, int16_t *changes)
+static uint32_t
+changed(uint32_t count, int32_t change)
 {
-	switch (v->verdict) {
-	case VERDICT_HAM:
-	case VERDICT_DELIVERED:
-		if ((v->before & (GOOD | BAD)) == 0)
-			add(changes, OUTCOME_DELIVERED, 1);
-		return;
-	case VERDICT_SPAM:
-	case VERDICT_VIRUS:
-		if ((v->before & BAD) != 0)
-			return;
-		add(changes, OUTCOME_SPAM, 1);
-		if ((v->before & GOOD) != 0)
-			add(changes, OUTCOME_DELIVERED, -1);
-		return;
-	case VERDICT_BOUNCED:
-		if ((v->before & GOOD) != 0 && (v->before & BAD) == 0)
-			add(changes, OUTCOME_DELIVERED, -1);
-		return;
-	case VERDICT_UNKNOWN_USER:
-		add(changes, OUTCOME_UNKNOWN_USER, 1);
-		return;
-	case VERDICT_REJECTED:
-		add(changes, OUTCOME_POLICY, 1);
-		return;
-	case VERDICT_DEFERRED:
-		add(changes, OUTCOME_NEUTRAL, 1);
-		return;
-	case VERDICT_COUNT:
-		return;
-	}
+	const int64_t sum = (int64_t)count + change;
+
+	return sum < 0 ? 0 : (uint32_t)sum; /* both are far below 2^31 */
+}
+
+struct reputation_tally
+verdict_effect_on(const struct reputation_tally *tally,
+		  const struct verdict_effect *e)
+{
+	struct reputation_tally t = *tally;
+
+	t.messages = changed(t.messages, e->messages);
+	for (size_t i = 0; i < OUTCOME_COUNT; i++)
+		t.outcomes[i] = changed(t.outcomes[i], e->outcomes[i]);
+	return t;
 }

@@ -108,5 +108,6 @@ recall_learn(const struct conn *c, const struct evidence *e,
 	report->reputation = judge(&c->session, &h);
 	report->has_reputation = true;
 	reputation_session(&c->session, &delta);
-	memory_learn(w->options.memory, &keys, &delta, uv_now(&w->loop), NULL);
+	memory_learn(w->options.memory, &keys, &delta, uv_now(&w->loop),
+		     report->rows);
 }

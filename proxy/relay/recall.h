@@ -14,7 +14,8 @@ struct session_report;
 void recall_gather(const struct conn *c, struct evidence *e);
 
 /*
- * The session is over: fills in its reputation as it stood, then counts it.
+ * The session is over: fills in its reputation as it stood, then counts it,
+ * and fills in in which rows.
  * `e` has what was gathered of the client; report->ja4 is set.
  */
 void recall_learn(const struct conn *c, const struct evidence *e,

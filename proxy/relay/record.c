@@ -74,7 +74,7 @@ tell_mails(const struct conn *c, const struct orders *o)
 }
 
 static void
-tell_end(const struct conn *c)
+tell_end(const struct conn *c, const struct session_report *report)
 {
 	struct session_feed *feed = worker_of(c)->options.sessions;
 	const struct session *s = &c->session;
@@ -86,12 +86,11 @@ tell_end(const struct conn *c)
 	    .id = c->id,
 	    .news = SESSION_NEWS_END,
 	    .is_blind = s->is_opaque && !s->is_lost,
-	    .gave_up = s->counts.gave_up_ms > 0,
-	    .is_early = s->is_early,
 	    .class_id = s->plan.class_id,
 	    .rule_id = s->plan.rule_id,
 	};
-	memcpy(item.outcomes, s->counts.outcomes, sizeof(item.outcomes));
+	item.end.tally = reputation_tally(s);
+	memcpy(item.end.rows, report->rows, sizeof(item.end.rows));
 	session_feed_put(feed, &item);
 }
 
@@ -150,6 +149,6 @@ record_guise(const struct conn *c)
 void
 record_end(struct conn *c, const struct session_report *report)
 {
-	tell_end(c);
+	tell_end(c, report);
 	journal_end(feed_of(c), report);
 }

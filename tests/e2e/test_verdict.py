@@ -175,7 +175,8 @@ def mail(port, to):
 
 def test_postfix_tells_what_tls_hides(proxy_for, postfix, path, tmp_path):
     tarryd = proxy_for(postfix.address, postfix.port, verdict__socket=path,
-                       control__socket=path[:-2], class_new__greet="0")
+                       control__socket=path[:-2], class_new__greet="0",
+                       learn__capacity="2000")
     tarryd.wait_ready()
     log = postfix.root / postfix.log_file
     follower = Program(tmp_path / "follow.log",
@@ -199,6 +200,12 @@ def test_postfix_tells_what_tls_hides(proxy_for, postfix, path, tmp_path):
     assert lines(tarryd, "joined") == SESSIONS
     for wrong in ("doubled", "unknown", "contradicts", "malformed", "late"):
         assert lines(tarryd, wrong) == 0
+    # And each was learnt, of a refusal that it was one.
+    wait_until(lambda: tarryd.metric("tarry_verdicts_learnt_total") ==
+               SESSIONS, "all to be learnt")
+    counts = tarryd.ask("dump", "client")[0]
+    assert round(counts["sessions"]) == SESSIONS
+    assert round(counts["delivered"]) == round(counts["good"]) == good
     # Nothing was seen of them, and all were told.
     ended = wait_until(
         lambda: (now := tarryd.ask("status")[0]["ended"])["all"] == SESSIONS

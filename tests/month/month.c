@@ -167,25 +167,24 @@ tell_verdict(struct month *m, const struct job *job, const struct talk *t,
 {
 	const bool is_blind = t->w->s.is_opaque;
 	struct job learn = *job;
-	struct reputation_verdict v = {.was_delivered = !is_blind,
-				       .is_first = is_blind};
+	const struct reputation_tally before = reputation_tally(&t->w->s);
+	struct reputation_tally after = before;
+	uint32_t spam = late < come ? late : come;
 	uint32_t refused = 0;
 
 	for (uint32_t i = 0; i < t->count; i++)
 		refused += t->messages[i].has_come && t->messages[i].is_refused;
-	v.spam = late < come ? late : come;
-	if (is_blind) {
-		v.spam += refused;
-		v.spam = v.spam < come ? v.spam : come;
-		v.delivered = come - v.spam;
-	}
-	if (v.spam + v.delivered == 0)
+	if (is_blind)
+		spam = spam + refused < come ? spam + refused : come;
+	if ((is_blind ? come : spam) == 0)
 		return;
+	after.messages = (is_blind ? come : before.messages) - spam;
+	after.outcomes[OUTCOME_SPAM] += spam;
 	learn.mail = 0;
 	learn.first_ms = job->at_ms;
 	learn.at_ms = m->world->now_ms + (late > 0 ? LATE_S : SOON_S) * 1000;
 	learn.knows_dialect = m->knows_dialect;
-	reputation_verdict(&v, &learn.delta);
+	reputation_change(&before, &after, &learn.delta);
 	push(m, &learn);
 }
 

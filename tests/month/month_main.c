@@ -1,5 +1,5 @@
 /*
- * The report of a simulated month: month [SESSIONS [DAYS]] FILE...
+ * The report of a simulated month: month [SESSIONS [DAYS [SEED]]] FILE...
  *
  * Each population is played twice, with and without learning, two at a time,
  * by the rules, points and classes of the shipped configuration. Exits 1 if
@@ -14,7 +14,6 @@
 #include "tests/month/month.h"
 
 #define PLAYS_CAP 16
-#define SEED 20261101u
 #define HOLDOUT 500u
 
 struct play {
@@ -27,6 +26,7 @@ struct play {
 
 static uint32_t sessions = 700000;
 static uint32_t days = 30;
+static uint32_t seed = 20261101;
 static struct play plays[PLAYS_CAP];
 static size_t plays_count;
 
@@ -70,7 +70,7 @@ start(struct play *p, bool learns)
 	    .population = &p->population,
 	    .days = days,
 	    .sessions = sessions,
-	    .seed = SEED,
+	    .seed = seed,
 	    .learns = learns,
 	    .holdout = HOLDOUT,
 	};
@@ -285,7 +285,9 @@ main(int argc, char **argv)
 		struct play *p = &plays[plays_count];
 
 		if (argv[i][0] >= '0' && argv[i][0] <= '9') {
-			*(i == 1 ? &sessions : &days) =
+			*(i == 1   ? &sessions
+			  : i == 2 ? &days
+				   : &seed) =
 			    (uint32_t)strtoul(argv[i], NULL, 10);
 			continue;
 		}
@@ -296,12 +298,13 @@ main(int argc, char **argv)
 		p[0].name = p[1].name = argv[i];
 		plays_count += 2;
 	}
-	(void)printf("This is a simulation. %u days, %u sessions each; who "
-		     "comes is made up:\ntests/month/populations/README says "
-		     "what of it is known.\n"
-		     "Rules, points and classes are those of "
-		     "config/tarry.ini, in force.\n",
-		     days, sessions);
+	(void)printf(
+	    "This is a simulation. %u days, %u sessions each, seed %u; who "
+	    "comes is made up:\ntests/month/populations/README says "
+	    "what of it is known.\n"
+	    "Rules, points and classes are those of "
+	    "config/tarry.ini, in force.\n",
+	    days, sessions, seed);
 	(void)fflush(stdout);
 	if (!play_all(&is_met))
 		return 2;

@@ -350,7 +350,8 @@ static void
 a_verdict_takes_back(void **state)
 {
 	static _Alignas(64) uint8_t memory[64 * 1024];
-	const struct reputation_verdict v = {.spam = 1, .was_delivered = true};
+	struct reputation_tally before;
+	struct reputation_tally after;
 	struct session s;
 	struct ledger_delta d;
 	struct ledger l;
@@ -365,7 +366,11 @@ a_verdict_takes_back(void **state)
 	s.counts.messages = 1;
 	reputation_session(&s, &d);
 	assert_true(ledger_add(&l, &key, &d, NOW));
-	reputation_verdict(&v, &d);
+	before = reputation_tally(&s);
+	after = before;
+	after.messages = 0;
+	after.outcomes[OUTCOME_SPAM] = 1;
+	reputation_change(&before, &after, &d);
 	assert_true(ledger_amend(&l, key.hash, &d, NOW));
 	assert_true(ledger_find(&l, &key, NOW, &row));
 	assert_true(row.counts[LEDGER_GOOD] == 0);
@@ -374,6 +379,17 @@ a_verdict_takes_back(void **state)
 	assert_true(row.counts[LEDGER_SPAM] == 1);
 	assert_true(row.counts[LEDGER_SESSIONS] == 1);
 	assert_int_equal(row.proof_messages, 0);
+	assert_int_equal(row.proof_sessions, 0);
+	/* And given back, when that was a mistake. */
+	reputation_change(&after, &before, &d);
+	assert_true(ledger_amend(&l, key.hash, &d, NOW));
+	assert_true(ledger_find(&l, &key, NOW, &row));
+	assert_true(row.counts[LEDGER_GOOD] == 1);
+	assert_true(row.counts[LEDGER_BAD] == 0);
+	assert_true(row.counts[LEDGER_DELIVERED] == 1);
+	assert_true(row.counts[LEDGER_SPAM] == 0);
+	assert_int_equal(row.proof_messages, 1);
+	assert_int_equal(row.proof_sessions, 1);
 	assert_false(ledger_amend(&l, key.hash ^ 1, &d, NOW));
 }
 

@@ -282,15 +282,20 @@ the_mta_names_the_id(void **state)
 	verdict_book_free(b);
 }
 
-static struct learn heard[8];
+static struct reputation_tally heard;
 static unsigned heard_count;
 
+/* Each call begins where the one before ended, and changes something. */
 static void
 hear(void *ctx, const struct learn *l)
 {
 	(void)ctx;
-	assert_true(heard_count < COUNT(heard));
-	heard[heard_count++] = *l;
+	assert_int_equal(l->session, 7);
+	assert_int_equal(l->rows[LEDGER_POOL], 99);
+	assert_memory_equal(&l->before, &heard, sizeof(heard));
+	assert_memory_not_equal(&l->after, &heard, sizeof(heard));
+	heard = l->after;
+	heard_count++;
 }
 
 static void
@@ -300,59 +305,80 @@ note_end(struct verdict_book *b, uint64_t session, bool is_blind,
 	struct session_item item = {
 	    .id = session, .news = SESSION_NEWS_END, .is_blind = is_blind};
 
-	item.outcomes[OUTCOME_DELIVERED] = delivered;
+	item.end.tally.messages = delivered > 0;
+	item.end.tally.outcomes[OUTCOME_DELIVERED] = delivered;
+	item.end.rows[LEDGER_POOL] = 99;
+	heard = item.end.tally;
 	verdict_book_note(b, &item, NOW);
 }
 
 static void
 tell(struct verdict_book *b, enum verdict verdict, const char *id)
 {
+	static const uint8_t ip[4] = {192, 0, 2, 1};
 	struct verdict_line line = {.verdict = verdict};
 	struct verdict_session found;
 
+	if (id[0] == '\0')
+		addr_set_v4(&line.client, ip, 1);
 	strcpy(line.id, id);
 	(void)verdict_book_join(b, &line, NOW, &found);
 }
 
-/* D: delivered, S: spam, U: unknown user, P: policy, N: neutral. */
+/* What is known at last, m: messages, d: delivered, s: spam, u: unknown user,
+ * p: policy, n: neutral; and how often that was told. */
 static const struct {
 	const char *label;
 	bool is_blind;
 	uint16_t delivered; /* recipients of mail "AAAA", as seen */
-	const char *said;   /* first letters of verdicts, `|` for the end */
-	int d, s, u, p, n;
+	const char *said;   /* first letters of verdicts, `|` for the end, big
+			       ones of the session, not of the mail */
+	unsigned m, d, s, u, p, n;
 	unsigned calls;
 } lessons[] = {
-    {"seen", false, 2, "|", 2, 0, 0, 0, 0, 1},
-    {"seen, and told the same", false, 2, "|d", 2, 0, 0, 0, 0, 1},
-    {"seen, and spam after all", false, 2, "|s", 0, 1, 0, 0, 0, 2},
-    {"spam before the end", false, 2, "s|", 0, 1, 0, 0, 0, 1},
-    {"spam twice, and a virus", false, 2, "s|sv", 0, 1, 0, 0, 0, 1},
-    {"spam, and bounced", false, 2, "|sb", 0, 1, 0, 0, 0, 2},
-    {"bounced for one of two", false, 2, "|b", 1, 0, 0, 0, 0, 2},
-    {"refusals were seen", false, 0, "sru|d", 0, 0, 0, 0, 0, 1},
-    {"blind", true, 0, "|", 0, 0, 0, 0, 0, 1},
-    {"blind, delivered", true, 0, "|d", 1, 0, 0, 0, 0, 2},
-    {"blind, before the end", true, 0, "d|", 1, 0, 0, 0, 0, 1},
-    {"blind, ham and delivered", true, 0, "h|d", 1, 0, 0, 0, 0, 1},
-    {"blind, delivered as spam", true, 0, "d|s", 0, 1, 0, 0, 0, 2},
-    {"blind, spam delivered", true, 0, "s|d", 0, 1, 0, 0, 0, 1},
-    {"blind, a virus", true, 0, "|v", 0, 1, 0, 0, 0, 2},
-    {"blind, nobody", true, 0, "u|", 0, 0, 1, 0, 0, 1},
-    {"blind, refused", true, 0, "r|", 0, 0, 0, 1, 0, 1},
-    {"blind, later, delivered", true, 0, "e|d", 1, 0, 0, 0, 1, 2},
-    {"blind, bounced", true, 0, "d|b", 0, 0, 0, 0, 0, 2},
-    {"blind, bounced unsaid", true, 0, "|b", 0, 0, 0, 0, 0, 1},
+    {"seen", false, 2, "|", 1, 2, 0, 0, 0, 0, 0},
+    {"seen, and told the same", false, 2, "|d", 1, 2, 0, 0, 0, 0, 0},
+    {"seen, and spam after all", false, 2, "|s", 0, 0, 1, 0, 0, 0, 1},
+    {"spam before the end", false, 2, "s|", 0, 0, 1, 0, 0, 0, 1},
+    {"spam twice, and a virus", false, 2, "|ssv", 0, 0, 1, 0, 0, 0, 1},
+    {"spam, and good after all", false, 2, "|sh", 1, 2, 0, 0, 0, 0, 2},
+    {"the same before the end", false, 2, "sh|", 1, 2, 0, 0, 0, 0, 0},
+    {"spam, good, the first again", false, 2, "|shs", 1, 2, 0, 0, 0, 0, 2},
+    {"good, and spam after all", false, 2, "h|s", 0, 0, 1, 0, 0, 0, 1},
+    {"spam, and delivered as such", false, 2, "|sd", 0, 0, 1, 0, 0, 0, 1},
+    {"spam, and bounced", false, 2, "|sb", 0, 0, 1, 0, 0, 0, 1},
+    {"bounced for one of two", false, 2, "|b", 1, 1, 0, 0, 0, 0, 1},
+    {"bounced for the only one", false, 1, "|b", 0, 0, 0, 0, 0, 0, 1},
+    {"bounced, spam, no spam", false, 2, "|bsh", 1, 1, 0, 0, 0, 0, 3},
+    {"refusals were seen", false, 0, "sru|d", 0, 0, 0, 0, 0, 0, 0},
+    {"the session is spam", false, 2, "|S", 0, 0, 1, 0, 0, 0, 1},
+    {"the same before the end", false, 2, "S|", 0, 0, 1, 0, 0, 0, 1},
+    {"session and mail are", false, 2, "|sS", 0, 0, 2, 0, 0, 0, 2},
+    {"blind", true, 0, "|", 0, 0, 0, 0, 0, 0, 0},
+    {"blind, delivered", true, 0, "|d", 1, 1, 0, 0, 0, 0, 1},
+    {"blind, before the end", true, 0, "d|", 1, 1, 0, 0, 0, 0, 1},
+    {"blind, ham and delivered", true, 0, "h|d", 1, 1, 0, 0, 0, 0, 1},
+    {"blind, delivered as spam", true, 0, "d|s", 0, 0, 1, 0, 0, 0, 2},
+    {"blind, spam delivered", true, 0, "s|d", 0, 0, 1, 0, 0, 0, 1},
+    {"blind, spam, and good", true, 0, "|sh", 1, 1, 0, 0, 0, 0, 2},
+    {"blind, a virus", true, 0, "|v", 0, 0, 1, 0, 0, 0, 1},
+    {"blind, nobody", true, 0, "u|", 0, 0, 0, 1, 0, 0, 1},
+    {"blind, refused", true, 0, "r|", 0, 0, 0, 0, 1, 0, 1},
+    {"blind, later, delivered", true, 0, "e|d", 1, 1, 0, 0, 0, 1, 2},
+    {"blind, bounced", true, 0, "d|b", 0, 0, 0, 0, 0, 0, 2},
+    {"blind, bounced unsaid", true, 0, "|b", 0, 0, 0, 0, 0, 0, 0},
+    {"blind, the session", true, 0, "|DS", 0, 0, 1, 0, 0, 0, 2},
 };
 
 static void
 say_letter(struct verdict_book *b, char letter)
 {
 	static const char letters[] = "hsvuredb";
-	const char *at = strchr(letters, letter);
+	const bool is_session = letter < 'a';
+	const char *at = strchr(letters, letter | 0x20);
 
 	assert_non_null(at);
-	tell(b, (enum verdict)(at - letters), "AAAA");
+	tell(b, (enum verdict)(at - letters), is_session ? "" : "AAAA");
 }
 
 static void
@@ -361,7 +387,7 @@ what_is_learnt(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(lessons); i++) {
 		struct verdict_book *b = book_of(4);
-		int sum[OUTCOME_COUNT] = {0};
+		const uint32_t *out = heard.outcomes;
 
 		heard_count = 0;
 		verdict_book_set_learner(b, hear, NULL);
@@ -374,22 +400,18 @@ what_is_learnt(void **state)
 			else
 				say_letter(b, *at);
 		}
-		for (unsigned h = 0; h < heard_count; h++)
-			for (unsigned o = 0; o < OUTCOME_COUNT; o++)
-				sum[o] += heard[h].changes[o];
-		if (heard_count != lessons[i].calls || !heard[0].is_end ||
-		    (heard_count > 1 && heard[1].is_end) ||
-		    heard[0].is_blind != lessons[i].is_blind ||
-		    sum[OUTCOME_DELIVERED] != lessons[i].d ||
-		    sum[OUTCOME_SPAM] != lessons[i].s ||
-		    sum[OUTCOME_UNKNOWN_USER] != lessons[i].u ||
-		    sum[OUTCOME_POLICY] != lessons[i].p ||
-		    sum[OUTCOME_NEUTRAL] != lessons[i].n)
-			fail_msg("%s: %u calls, d %d s %d u %d p %d n %d",
-				 lessons[i].label, heard_count,
-				 sum[OUTCOME_DELIVERED], sum[OUTCOME_SPAM],
-				 sum[OUTCOME_UNKNOWN_USER], sum[OUTCOME_POLICY],
-				 sum[OUTCOME_NEUTRAL]);
+		if (heard_count != lessons[i].calls ||
+		    heard.messages != lessons[i].m ||
+		    out[OUTCOME_DELIVERED] != lessons[i].d ||
+		    out[OUTCOME_SPAM] != lessons[i].s ||
+		    out[OUTCOME_UNKNOWN_USER] != lessons[i].u ||
+		    out[OUTCOME_POLICY] != lessons[i].p ||
+		    out[OUTCOME_NEUTRAL] != lessons[i].n)
+			fail_msg("%s: %u calls, m %u d %u s %u u %u p %u n %u",
+				 lessons[i].label, heard_count, heard.messages,
+				 out[OUTCOME_DELIVERED], out[OUTCOME_SPAM],
+				 out[OUTCOME_UNKNOWN_USER], out[OUTCOME_POLICY],
+				 out[OUTCOME_NEUTRAL]);
 		verdict_book_free(b);
 	}
 }
