@@ -27,7 +27,6 @@ struct option {
 /* Accepted sockets inherit TCP_NODELAY and TCP_SAVE_SYN. */
 static const struct option options[] = {
     {SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR"},
-    {SOL_SOCKET, SO_REUSEPORT, "SO_REUSEPORT"},
     {IPPROTO_TCP, TCP_NODELAY, "TCP_NODELAY"},
 };
 
@@ -53,6 +52,9 @@ set_options(int fd, const struct addr *address, unsigned does)
 	for (i = 0; i < sizeof(options) / sizeof(options[0]) && error == 0; i++)
 		error = set_option(fd, options[i].level, options[i].name,
 				   options[i].text);
+	if (error == 0 && (does & LISTENER_FIRST) == 0)
+		error =
+		    set_option(fd, SOL_SOCKET, SO_REUSEPORT, "SO_REUSEPORT");
 	if (error == 0 && address->family == 6)
 		error =
 		    set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY");
@@ -156,6 +158,24 @@ open_socket(const struct addr *address, unsigned does, int *out)
 	return 0;
 }
 
+/*
+ * Workers share their ports, and the kernel would let another tarryd of the
+ * same user have a share of the clients; without sharing it tells.
+ */
+static int
+is_anybody_there(const struct addr *address, unsigned does)
+{
+	int fd;
+	int error;
+
+	if ((does & LISTENER_FIRST) == 0 || address->port == 0)
+		return 0;
+	error = open_socket(address, does, &fd);
+	if (error == 0)
+		(void)close(fd);
+	return error;
+}
+
 /* The port may have been 0: what did we get? */
 static void
 say_address(struct listener *l)
@@ -185,7 +205,9 @@ listener_open(struct listener *l, struct worker *w, const char *name,
 	if (l->name == NULL)
 		return -ENOMEM;
 	l->address = *address;
-	error = open_socket(address, does, &fd);
+	error = is_anybody_there(address, does);
+	if (error == 0)
+		error = open_socket(address, does & ~LISTENER_FIRST, &fd);
 	if (error != 0)
 		goto say;
 	if (listen(fd, BACKLOG) != 0)

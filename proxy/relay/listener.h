@@ -18,6 +18,7 @@
 /* What a listener does besides; any of them. */
 #define LISTENER_SAVES_SYN 1u	/* the kernel is asked to keep SYNs */
 #define LISTENER_TRANSPARENT 2u /* clients were going elsewhere */
+#define LISTENER_FIRST 4u	/* of the workers': nobody else may be there */
 
 struct worker;
 

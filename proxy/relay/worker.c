@@ -377,10 +377,11 @@ open_handles(struct worker *w)
 }
 
 static unsigned
-listener_does(const struct config *config, const struct config_listener *l)
+listener_does(const struct worker *w, const struct config_listener *l)
 {
-	return (config->syn.kernel ? LISTENER_SAVES_SYN : 0) |
-	       (l->is_transparent ? LISTENER_TRANSPARENT : 0);
+	return (w->options.rules.config->syn.kernel ? LISTENER_SAVES_SYN : 0) |
+	       (l->is_transparent ? LISTENER_TRANSPARENT : 0) |
+	       (w->options.id == 0 ? LISTENER_FIRST : 0);
 }
 
 static int
@@ -396,7 +397,7 @@ open_listeners(struct worker *w)
 		for (k = 0; k < l->addresses_count; k++) {
 			int error = listener_open(
 			    &w->listeners[w->listeners_count++], w, l->name,
-			    &l->addresses[k], listener_does(config, l));
+			    &l->addresses[k], listener_does(w, l));
 
 			w->listeners[w->listeners_count - 1].is_implicit_tls =
 			    l->tls == CONFIG_LISTEN_IMPLICIT;

@@ -98,6 +98,19 @@ def test_port_in_use_is_status_75(start_tarryd, closed_port):
                      second.log)
 
 
+@pytest.mark.parametrize("workers", (1, 3))
+def test_two_of_one_port_do_not_share_it(start_tarryd, closed_port, workers):
+    """Workers of one process do, so the kernel alone would not mind."""
+    first = start_tarryd(closed_port, tarry__workers=workers).wait_started()
+    second = start_tarryd(closed_port, listen=f"127.0.0.1:{first.port}",
+                          tarry__workers=workers)
+    assert second.wait() == 75
+    assert re.search(r"cannot listen on 127.0.0.1:\d+: address already in use",
+                     second.log)
+    with first.connect() as client:
+        assert client.line().startswith(b"220-")
+
+
 def test_term_drains_and_exits_0(start_tarryd, start_sink):
     """A session in flight ends by itself; its delay ends at once."""
     tarryd = start_tarryd(start_sink().port).wait_ready()
