@@ -210,11 +210,10 @@ house_enter(struct house *h, struct lodger *l, const struct place_keys *keys)
 }
 
 void
-house_came(struct house *h, struct lodger *l)
+house_make_room(struct house *h)
 {
 	uint32_t who = CROWD_NONE;
 
-	house_settle(h, l);
 	if (crowd_is_full(&h->crowd, served(h))) {
 		who = crowd_gives_way(&h->crowd);
 		if (who != CROWD_NONE)

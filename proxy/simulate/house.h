@@ -63,8 +63,8 @@ void house_close(struct house *h);
 bool house_enter(struct house *h, struct lodger *l,
 		 const struct place_keys *keys);
 
-/* Behind world_open() of one that has entered: somebody may have to go. */
-void house_came(struct house *h, struct lodger *l);
+/* One more has come and settled: somebody may have to go. */
+void house_make_room(struct house *h);
 
 /* The gate's part of l->w->o; to be called behind each step. */
 void house_orders(struct house *h, struct lodger *l);

@@ -343,7 +343,8 @@ come(struct simulation *s, const struct errand *errand, uint64_t seed)
 	v->guest.w.s.client = client;
 	make_plan(&v->guest, &plan);
 	guest_open(&v->guest, &s->site, &plan, &client, s->house.now_ms);
-	house_came(&s->house, &v->guest.lodger);
+	house_settle(&s->house, &v->guest.lodger);
+	house_make_room(&s->house);
 }
 
 /* When it began or the last one came, the next one is drawn. */

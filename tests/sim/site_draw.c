@@ -140,28 +140,24 @@ site_draw_plot(struct run_plot *p)
 	p->lag_ms = site_pick(lags, 4);
 	p->piece_bytes = 20000;
 	if (leaves > 0)
-		p->leaves_ms = site.now_ms + leaves;
+		p->leaves_ms = site.house.now_ms + leaves;
 	p->refusals = site_draw(20) == 0 ? (int)site_draw(30) : 0;
 }
 
-void
-site_open(uint64_t seed, void *memory)
+bool
+site_open(uint64_t seed, void (*acts)(struct lodger *l),
+	  void (*left)(struct lodger *l))
 {
+	struct house_options options = {.acts = acts, .left = left};
 	int i;
 
 	site.dice.rng = seed * 0x2545f4914f6cdd1d + 7;
-	site.now_ms = START_MS;
-	site.sessions = 0;
-	site.is_slot_stress = false;
-	site.limit = 4 + site_draw(16);
-	site.options.seats = site.limit + 1 + site.limit / 20;
-	site.options.slots = 1 + site_draw(10);
-	site.options.reserve = site_draw(site.options.slots + 1);
-	memset(site.links, 0, sizeof(site.links));
-	memset(site.seats, 0, sizeof(site.seats));
-	crowd_init(&site.crowd, site.links, site.limit);
-	memset(memory, 0, places_bytes(SEATS_CAP));
-	site.places = places_init(memory, &site.options);
+	options.limit = 4 + site_draw(16);
+	options.slots = 1 + site_draw(10);
+	options.reserve = site_draw(options.slots + 1);
+	if (!house_open(&site.house, &options))
+		return false;
+	site.house.now_ms = START_MS;
 	draw_policy();
 	site.site = (struct site){.name = "tarry.example.org",
 				  .name_len = 17,
@@ -173,9 +169,9 @@ site_open(uint64_t seed, void *memory)
 	for (i = 0; i < COMERS; i++) {
 		struct client *c = &site.clients[i];
 
-		c->is_open = c->has_come = c->has_slot = c->has_caps = false;
-		c->events = 0;
-		memset(&c->place, 0, sizeof(c->place));
+		memset(&c->lodger, 0, sizeof(c->lodger));
+		c->has_come = c->waits_for_caps = false;
 		c->comes_ms = START_MS + site_draw(30000);
 	}
+	return true;
 }

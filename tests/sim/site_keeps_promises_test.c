@@ -22,8 +22,6 @@
 #define RUNS_DEFAULT 100000
 #define STEPS_MAX 400000
 
-static void *places_memory;
-
 static struct client *
 client_of(struct run *r)
 {
@@ -35,13 +33,13 @@ make_plan(struct run *r, struct plan *plan)
 {
 	struct client *c = client_of(r);
 	const struct session *s = &r->w.s;
-	struct stress stress = {.sessions = site.crowd.is_stressed,
-				.slots = places_is_slot_stress(site.places)};
+	const struct stress stress = house_stress(&site.house);
 	struct place_counts counts;
 	struct evidence e;
 
 	memset(&e, 0, sizeof(e));
-	places_look(site.places, &c->place, site.now_ms, &counts);
+	places_look(site.house.places, &c->lodger.place, site.house.now_ms,
+		    &counts);
 	e.present = UINT64_MAX;
 	e.client = s->client;
 	e.listener = c->listener;
@@ -54,75 +52,28 @@ make_plan(struct run *r, struct plan *plan)
 	*plan = plan_make(&site.policy, &e, &stress, NULL);
 }
 
-static void
-answer(struct client *c, enum places_answer a)
+static struct client *
+lodging(struct lodger *l)
 {
-	if (a == PLACES_WAITS)
-		return;
-	c->has_slot |= a == PLACES_GRANTED;
-	c->events |= 1u << (a == PLACES_GRANTED ? EVENT_GRANTED : EVENT_DENIED);
+	return (struct client *)(void *)((char *)l -
+					 offsetof(struct client, lodger));
 }
 
-static void
-carry_out_claims(struct client *c, const struct orders *o)
-{
-	const struct plan *plan = &c->run.w.s.plan;
-	enum places_answer a;
-
-	if (o->claim_caps != CAPS_NO_WISH) {
-		c->asked_ms = site.now_ms;
-		a = places_claim_caps(site.places, &c->place, plan,
-				      o->claim_caps);
-		c->has_caps = a == PLACES_GRANTED;
-		if (a != PLACES_WAITS && o->claim_caps == CAPS_WAIT)
-			c->events |= 1u << EVENT_CAPS;
-	}
-	if (o->claim_slot == SLOT_NO_WISH)
-		return;
-	a = places_claim_slot(site.places, &c->place, o->claim_slot,
-			      session_slot_rank(&c->run.w.s));
-	c->asked_reserve |= o->claim_slot == SLOT_RESERVE;
-	c->run.is_reserve |=
-	    o->claim_slot == SLOT_RESERVE && a == PLACES_GRANTED;
-	answer(c, a);
-}
-
-/* What the shell does with the orders that concern the gate. */
+/* What the house does with the orders that concern the gate; and what of it
+ * run_check() wants to know. */
 static void
 carry_out(struct world *w)
 {
 	struct client *c = client_of(w->on_release_arg);
-	const struct orders *o = &w->o;
+	const bool has_asked = c->waits_for_caps;
 
-	if (o->give_caps) {
-		places_give_caps(site.places, &c->place);
-		c->events &= ~(1u << EVENT_CAPS);
-		c->has_caps = false;
-	}
-	if (o->give_slot) {
-		places_give_slot(site.places, &c->place);
-		c->events &= ~(1u << EVENT_GRANTED | 1u << EVENT_DENIED);
-		c->has_slot = false;
-	}
-	if (o->end != REASON_NONE)
-		return;
-	carry_out_claims(c, o);
-}
-
-static bool
-is_undialled(const struct client *c)
-{
-	enum session_phase phase = c->run.w.s.phase;
-
-	return c->is_open && (phase == PHASE_GREET || phase == PHASE_GATE);
-}
-
-static uint8_t
-rank_of(const struct client *c)
-{
-	const struct plan *plan = &c->run.w.s.plan;
-
-	return plan->is_shadow ? 0 : plan->rank;
+	house_orders(&site.house, &c->lodger);
+	if (w->o.claim_slot == SLOT_RESERVE)
+		c->run.is_reserve |=
+		    (c->lodger.events & 1u << EVENT_GRANTED) != 0;
+	c->waits_for_caps = w->s.caps == PLACE_ASKED;
+	if (has_asked && w->s.caps == PLACE_HELD && c->run.caps_granted_ms == 0)
+		c->run.caps_granted_ms = site.house.now_ms;
 }
 
 /* The promises that concern one session at any moment. */
@@ -135,10 +86,10 @@ check_client(const struct client *c)
 	if (leg != NULL && s->phase == PHASE_RELAY && leg->answered > 0 &&
 	    !s->is_in_share)
 		world_breach("P5: a reply waits, and no slot of the share");
-	if (leg != NULL && !c->has_slot)
+	if (leg != NULL && !c->lodger.has_slot)
 		world_breach("P5: the MTA is dialled without a slot");
 	if (s->caps == PLACE_ASKED &&
-	    site.now_ms > s->opened_ms + s->plan.reply_cap_ms)
+	    site.house.now_ms > s->opened_ms + s->plan.reply_cap_ms)
 		world_breach("a cap was waited for beyond the greet budget");
 }
 
@@ -185,7 +136,7 @@ check_end(struct client *c)
 {
 	const struct world *w = &c->run.w;
 	const struct session *s = &w->s;
-	uint64_t waited = site.now_ms - s->opened_ms;
+	uint64_t waited = site.house.now_ms - s->opened_ms;
 
 	if (s->counts.own_421 && w->reason != REASON_MTA_UNREACHABLE &&
 	    w->reason != REASON_NO_SLOT && w->reason != REASON_FULL &&
@@ -193,7 +144,8 @@ check_end(struct client *c)
 		world_breach("P1: 421 for another reason");
 	if (w->reason == REASON_NO_SLOT && waited < s->plan.reply_cap_ms)
 		world_breach("P1: no slot, before the greet budget was over");
-	if (w->reason == REASON_NO_SLOT && is_throttled(s) && !c->asked_reserve)
+	if (w->reason == REASON_NO_SLOT && is_throttled(s) &&
+	    !c->lodger.asked_reserve)
 		world_breach("P1: no slot, and the reserve was not asked for");
 	if (w->claims > 0 &&
 	    w->claim_ms > s->opened_ms + site.policy.reply_cap_ms)
@@ -206,172 +158,57 @@ check_end(struct client *c)
 }
 
 static void
-leave(struct client *c)
+left(struct lodger *l)
 {
-	places_exit(site.places, &c->place);
-	crowd_leave(&site.crowd, c->seat);
-	site.seats[c->seat] = NULL;
-	site.sessions--;
-	c->is_open = false;
-	check_end(c);
+	check_end(lodging(l));
 }
 
-static void replan_if_stress_changed(void);
-
 static void
-look_after(struct client *c)
+acts(struct lodger *l)
 {
-	if (c->run.w.has_ended) {
-		leave(c);
-	} else {
-		check_client(c);
-		if (is_undialled(c))
-			crowd_join(&site.crowd, c->seat, rank_of(c));
-		else
-			crowd_leave(&site.crowd, c->seat);
-	}
-	replan_if_stress_changed();
-}
+	struct client *c = lodging(l);
 
-/* The gate's answers, and whatever follows from them. */
-static void
-settle(struct client *c)
-{
-	c->run.w.now_ms = site.now_ms;
 	run_settle(&c->run);
-	while (c->events != 0 && !c->run.w.has_ended) {
-		unsigned kind = (unsigned)__builtin_ctz(c->events);
-
-		c->events &= c->events - 1;
-		if (kind == EVENT_CAPS && c->run.caps_granted_ms == 0)
-			c->run.caps_granted_ms = site.now_ms;
-		world_event(&c->run.w, (enum event_kind)kind, SIDE_CLIENT,
-			    NULL);
-		run_settle(&c->run);
-	}
-	look_after(c);
-}
-
-static void
-tell(struct client *c, enum event_kind kind)
-{
-	c->run.w.now_ms = site.now_ms;
-	world_event(&c->run.w, kind, SIDE_CLIENT, NULL);
-	settle(c);
-}
-
-static void
-replan_if_stress_changed(void)
-{
-	bool slots = places_is_slot_stress(site.places);
-	bool changed = crowd_note(&site.crowd, site.sessions);
-	int i;
-
-	if (!changed && slots == site.is_slot_stress)
-		return;
-	site.is_slot_stress = slots;
-	for (i = 0; i < COMERS; i++) {
-		if (site.clients[i].is_open)
-			site.clients[i].run.w.wants_plan = true;
-	}
-}
-
-static void
-hand_out_grants(void)
-{
-	enum places_grant grant;
-	struct place *w;
-
-	while ((w = places_next_granted(site.places, 0, &grant)) != NULL) {
-		struct client *c =
-		    (struct client *)(void *)((char *)w -
-					      offsetof(struct client, place));
-
-		if (grant == PLACES_GRANT_CAPS) {
-			c->has_caps = true;
-			c->events |= 1u << EVENT_CAPS;
-		} else {
-			answer(c, PLACES_GRANTED);
-		}
-		settle(c);
-	}
-}
-
-/* All that the gate says and the stress asks for, until nothing is left. */
-static void
-settle_all(void)
-{
-	bool again = true;
-	int rounds;
-	int i;
-
-	for (rounds = 0; again; rounds++) {
-		if (rounds > 1000) {
-			world_breach("the site does not settle");
-			return;
-		}
-		again = places_woken(site.places) != 0;
-		hand_out_grants();
-		for (i = 0; i < COMERS; i++) {
-			struct client *c = &site.clients[i];
-
-			if (!c->is_open || !c->run.w.wants_plan)
-				continue;
-			settle(c);
-			again = true;
-		}
-	}
+	if (!c->run.w.has_ended)
+		check_client(c);
 }
 
 /* Sessions run out: see the design, P1 and section 7. */
 static void
 make_room(void)
 {
-	uint32_t victim;
+	const struct house *h = &site.house;
+	uint32_t victim = CROWD_NONE;
 	uint8_t worst = 0;
-	int i;
 
-	if (crowd_is_full(&site.crowd, site.sessions)) {
-		victim = crowd_gives_way(&site.crowd);
-		for (i = 0; i < COMERS; i++) {
-			if (is_undialled(&site.clients[i]) &&
-			    rank_of(&site.clients[i]) > worst)
-				worst = rank_of(&site.clients[i]);
-		}
-		if (victim != CROWD_NONE &&
-		    rank_of(site.seats[victim]) != worst)
-			world_breach("P1: not the worst class gave way");
-		if (victim != CROWD_NONE)
-			tell(site.seats[victim], EVENT_GIVE_WAY);
-	} else if (site.crowd.is_stressed) {
-		victim = crowd_is_let_go(&site.crowd);
-		if (victim != CROWD_NONE)
-			tell(site.seats[victim], EVENT_RELEASED);
+	if (crowd_is_full(&h->crowd, h->sessions - h->lingering))
+		victim = crowd_gives_way(&h->crowd);
+	for (int i = 0; i < COMERS; i++) {
+		const struct lodger *l = &site.clients[i].lodger;
+
+		if (l->is_open && lodger_is_undialled(l) &&
+		    lodger_rank(l) > worst)
+			worst = lodger_rank(l);
 	}
+	if (victim != CROWD_NONE && lodger_rank(h->seats[victim]) != worst)
+		world_breach("P1: not the worst class gave way");
+	house_make_room(&site.house);
 }
 
-/* True if there was a seat. */
-static bool
+static void
 accept_client(struct client *c)
 {
-	struct place_counts counts;
 	struct run_plot plot;
-	uint32_t seat;
 
-	for (seat = 0; seat < site.options.seats; seat++) {
-		if (site.seats[seat] == NULL)
-			break;
-	}
-	if (seat == site.options.seats)
-		return false;
 	site_draw_plot(&plot);
-	c->has_come = c->is_open = true;
-	c->seat = seat;
-	site.seats[seat] = c;
-	site.sessions++;
+	c->has_come = true;
 	site_draw_client(c);
-	places_enter(site.places, &c->place, 0, &c->keys, site.now_ms, &counts);
 	memset(&c->run.w.s, 0, sizeof(c->run.w.s));
+	c->lodger.w = &c->run.w;
+	if (!house_enter(&site.house, &c->lodger, &c->keys)) {
+		world_breach("P6: a seat was free, and is not");
+		return;
+	}
 	c->run.site = &site;
 	c->run.make_plan = make_plan;
 	c->run.w.on_release_arg = &c->run;
@@ -379,23 +216,24 @@ accept_client(struct client *c)
 	make_plan(&c->run, &plot.plan);
 	plot.plan_again = plot.plan;
 	run_begin(&c->run, &site.site, site_draw(UINT32_MAX), &plot,
-		  site.now_ms);
-	settle(c);
-	return true;
+		  site.house.now_ms);
+	house_settle(&site.house, &c->lodger);
+	make_room();
 }
 
 static void
 check_places(void)
 {
 	struct places_totals t;
-	uint32_t share = site.options.slots - site.options.reserve;
+	uint32_t share = site.house.options.slots - site.house.options.reserve;
 
-	places_totals(site.places, &t);
-	if (t.slots_used > site.options.slots)
+	places_totals(site.house.places, &t);
+	if (t.slots_used > site.house.options.slots)
 		world_breach("P5: more slots than there are");
 	if (t.slots_shared > share)
 		world_breach("P5: the throttled have more than their share");
-	if (t.sessions != site.sessions || t.sessions > site.options.seats)
+	if (t.sessions != site.house.sessions ||
+	    t.sessions > site.house.seats_count)
 		world_breach("P6: sessions that are not counted");
 	/* Worse ranks leave up to three quarters of the share to better. */
 	if (t.slots_waiting > 0 && t.slots_used < share - share * 3 / 4)
@@ -407,12 +245,12 @@ check_over(void)
 {
 	struct places_totals t;
 
-	places_totals(site.places, &t);
+	places_totals(site.house.places, &t);
 	if (t.sessions + t.slots_used + t.slots_shared + t.slots_waiting +
 		t.caps_held + t.caps_waiting >
 	    0)
 		world_breach("P6: something was not given back");
-	if (site.crowd.ranks != 0)
+	if (site.house.crowd.ranks != 0)
 		world_breach("P6: somebody is left in the crowd");
 }
 
@@ -420,14 +258,14 @@ static uint64_t
 next_moment(void)
 {
 	uint64_t at = UINT64_MAX;
-	bool has_seat = site.sessions < site.options.seats;
+	const bool has_seat = site.house.free_count > 0;
 	int i;
 
 	for (i = 0; i < COMERS; i++) {
 		const struct client *c = &site.clients[i];
 		uint64_t own = UINT64_MAX;
 
-		if (c->is_open)
+		if (c->lodger.is_open)
 			own = run_next(&c->run);
 		else if (!c->has_come && has_seat)
 			own = c->comes_ms;
@@ -445,15 +283,16 @@ moment(void)
 	for (i = 0; i < COMERS; i++) {
 		struct client *c = &site.clients[i];
 
-		if (c->is_open && run_next(&c->run) <= site.now_ms) {
-			c->run.w.now_ms = site.now_ms;
+		if (c->lodger.is_open &&
+		    run_next(&c->run) <= site.house.now_ms) {
+			c->run.w.now_ms = site.house.now_ms;
 			run_moment(&c->run);
-			settle(c);
+			house_settle(&site.house, &c->lodger);
 			return;
 		}
-		if (!c->has_come && c->comes_ms <= site.now_ms &&
-		    accept_client(c)) {
-			make_room();
+		if (!c->has_come && c->comes_ms <= site.house.now_ms &&
+		    site.house.free_count > 0) {
+			accept_client(c);
 			return;
 		}
 	}
@@ -466,28 +305,30 @@ play(uint64_t seed, unsigned reasons[REASON_COUNT])
 	int steps;
 	int i;
 
-	site_open(seed, places_memory);
+	if (!site_open(seed, acts, left))
+		return false;
 	world_breach_text = NULL;
 	for (steps = 0; world_breach_text == NULL; steps++) {
-		settle_all();
+		house_turn(&site.house);
 		check_places();
 		at = next_moment();
 		if (at == UINT64_MAX)
 			break;
 		if (steps == STEPS_MAX)
 			world_breach("the site does not come to an end");
-		if (at > site.now_ms)
-			site.now_ms = at;
+		if (at > site.house.now_ms)
+			site.house.now_ms = at;
 		moment();
 	}
 	if (world_breach_text == NULL)
 		check_over();
+	house_close(&site.house);
 	for (i = 0; i < COMERS; i++)
 		reasons[site.clients[i].run.w.reason]++;
 	if (world_breach_text == NULL)
 		return true;
 	print_message("seed %llu at %llu ms: %s\n", (unsigned long long)seed,
-		      (unsigned long long)(site.now_ms - START_MS),
+		      (unsigned long long)(site.house.now_ms - START_MS),
 		      world_breach_text);
 	return false;
 }
@@ -504,11 +345,8 @@ random_sites_keep_the_promises(void **state)
 	int i;
 
 	(void)state;
-	places_memory = malloc(places_bytes(SEATS_CAP));
-	assert_non_null(places_memory);
 	if (seed_text != NULL) {
 		assert_true(play(strtoull(seed_text, NULL, 10), reasons));
-		free(places_memory);
 		return;
 	}
 	for (seed = 1; seed <= runs; seed++)
@@ -522,7 +360,6 @@ random_sites_keep_the_promises(void **state)
 	assert_true(reasons[REASON_FULL] > 0);
 	assert_true(reasons[REASON_NO_SLOT] > 0);
 	assert_true(reasons[REASON_DEFERRED] > 0);
-	free(places_memory);
 }
 
 int
