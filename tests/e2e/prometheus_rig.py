@@ -14,7 +14,7 @@ rule_files: [{rules}]
 scrape_configs:
 - job_name: tarry
   static_configs:
-  - targets: ['127.0.0.1:{port}']
+  - targets: [{targets}]
 """
 
 
@@ -58,14 +58,16 @@ class Prometheus(Program):
 
 @pytest.fixture
 def start_prometheus(tmp_path, running):
-    """start_prometheus(tarryd, rules=()) -> a Prometheus that has scraped."""
+    """start_prometheus(tarryd, .., rules=()) -> a Prometheus that has scraped
+    them all."""
     program = of_prometheus("prometheus")
 
-    def start(tarryd, rules=()):
+    def start(*tarryds, rules=()):
         where = tmp_path / f"prometheus{len(running)}"
         where.mkdir()
         config = where / "prometheus.yml"
-        config.write_text(CONFIG.format(port=tarryd.http_port,
+        targets = [f"'127.0.0.1:{one.http_port}'" for one in tarryds]
+        config.write_text(CONFIG.format(targets=",".join(targets),
                                         rules=",".join(map(str, rules))))
         prometheus = Prometheus(
             where / "log",
@@ -74,6 +76,7 @@ def start_prometheus(tmp_path, running):
              "--web.listen-address=127.0.0.1:0"])
         running.append(prometheus)
         prometheus.wait_ready()
-        wait_until(lambda: prometheus.value("up") == 1, "a scrape")
+        wait_until(lambda: prometheus.value("sum(up)") == len(tarryds),
+                   "a scrape")
         return prometheus
     return start

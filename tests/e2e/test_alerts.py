@@ -89,7 +89,7 @@ def test_prometheus_sees_the_mta_go(start_tarryd, start_sink,
                                     start_prometheus):
     sink = start_sink()
     tarryd = start_tarryd(sink.port, tarry__mode="shadow").wait_ready()
-    prometheus = start_prometheus(tarryd, [RULES])
+    prometheus = start_prometheus(tarryd, rules=[RULES])
     names = {rule["alert"] for rule in alarms()}
     states = wait_until(
         lambda: (got := alarm_states(prometheus)).keys() == names and got,
