@@ -5,7 +5,7 @@
 
 #define BAR 40
 #define BAR_ROWS 12 /* divides LEVEL_STEPS */
-#define MIB (1024.0 * 1024.0)
+#define KIB 1024.0
 
 static json_t *
 seconds(uint32_t ms)
@@ -162,8 +162,8 @@ print_head(const json_t *o)
 	print_level(o, "open", "sessions");
 	print_level(o, "held", "held");
 	print_level(o, "mta_connections", "MTA connections");
-	printf("%-22s %10s %10s %6.1f MiB\n\n", "memory of sessions", "", "",
-	       (double)whole(o, "memory_bytes") / MIB);
+	printf("%-22s %10s %10s %6.0f KiB\n\n", "memory of sessions", "", "",
+	       (double)whole(o, "memory_bytes") / KIB);
 }
 
 static void
@@ -177,6 +177,16 @@ print_kind(const json_t *k)
 	       whole(k, "sessions"), whole(k, "gave_up"), real(gone, "p50_s"),
 	       whole(k, "told_421"), real(k, "held_mean"), real(delay, "p50_s"),
 	       real(delay, "p99_s"));
+}
+
+/* They wait where nobody looks; or, as here, go. */
+static void
+print_no_room(const json_t *k)
+{
+	if (whole(k, "no_room") > 0)
+		printf("%-16.16s %9lld more found no seat (max_sessions)\n",
+		       json_string_value(json_object_get(k, "kind")),
+		       whole(k, "no_room"));
 }
 
 static void
@@ -264,6 +274,7 @@ simulate_print(const json_t *object)
 	printf("%-16s %9s %8s %7s %7s %9s %8s %8s\n", "", "sessions", "gave up",
 	       "after,s", "421", "held mean", "delay", "p99, s");
 	print_all(kinds, print_kind);
+	print_all(kinds, print_no_room);
 	printf("\n%-16s %9s %8s %7s %7s %9s %8s %8s\n", "", "messages", "taken",
 	       "refused", "lost", "waiting", "after,s", "p99, s");
 	print_all(kinds, print_mail);

@@ -255,6 +255,15 @@ next_message(struct guest *g)
 		ask(g, BEAT_QUIT, ANSWER_YES);
 }
 
+/* Nobody was taken: for good, or for now. */
+static void
+give_message_up(struct guest *g)
+{
+	if (!g->is_deferred)
+		g->counts.refused++;
+	ask(g, BEAT_RSET, ANSWER_YES);
+}
+
 static void
 behind_recipient(struct guest *g)
 {
@@ -264,7 +273,7 @@ behind_recipient(struct guest *g)
 	} else if (g->recipients_taken > 0) {
 		ask(g, BEAT_DATA, ANSWER_YES);
 	} else {
-		ask(g, BEAT_RSET, ANSWER_YES);
+		give_message_up(g);
 	}
 }
 
@@ -272,7 +281,7 @@ static void
 behind_data(struct guest *g)
 {
 	if (g->recipients_taken == 0) {
-		ask(g, BEAT_RSET, ANSWER_YES);
+		give_message_up(g);
 		return;
 	}
 	g->beat = BEAT_BODY;
@@ -397,17 +406,14 @@ mta_hears(struct guest *g)
 static void
 count_answer(struct guest *g, const struct ask *a)
 {
-	if (a->beat != BEAT_DOT && a->beat != BEAT_RCPT)
+	if (a->beat != BEAT_DOT)
 		return;
-	if (a->beat == BEAT_DOT && a->answer == ANSWER_YES) {
-		g->counts.taken++;
-		g->taken_ms = g->w.now_ms;
-	} else if (a->answer == ANSWER_REFUSED) {
+	if (a->answer == ANSWER_REFUSED) {
 		g->counts.refused++;
-	} else if (a->answer == ANSWER_UNKNOWN && g->recipients == 0 &&
-		   g->recipients_taken == 0) {
-		g->counts.refused++;
+		return;
 	}
+	g->counts.taken++;
+	g->taken_ms = g->w.now_ms;
 }
 
 static void

@@ -430,7 +430,7 @@ take_line(struct reading *r, char *line)
 	if (!r->has_section)
 		complain(r, r->reader.line,
 			 "stands in front of the first [section]");
-	if (!r->is_known)
+	if (!r->is_known || text == NULL)
 		return;
 	*text++ = '\0';
 	while (end > line && (end[-1] == ' ' || end[-1] == '\t'))

@@ -279,8 +279,6 @@ count(struct visit *v)
 	out->classes[s->plan.rank]++;
 	out->gave_up += g->has_given_up;
 	out->told_421 += s->counts.own_421;
-	if (v->errand.try == 0)
-		out->wanted += c->wanted;
 	out->taken += c->taken;
 	out->refused += c->refused;
 	spread_add(&out->delay, s->counts.held_ms, 1);
@@ -331,6 +329,8 @@ come(struct simulation *s, const struct errand *errand, uint64_t seed)
 	v->guest.w.on_release_arg = &v->guest;
 	v->guest.w.on_step = on_step;
 	guest_draw(&v->guest, s->scenario, a->kind, seed, errand->messages);
+	if (errand->try == 0)
+		a->out->wanted += v->guest.counts.wanted;
 	who_address(a->kind, errand->number, &client);
 	who_keys(a->kind, &client, &keys);
 	if (!house_enter(&s->house, &v->guest.lodger, &keys)) {

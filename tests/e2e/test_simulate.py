@@ -1,5 +1,6 @@
 """tarryctl simulate: no daemon, a scenario and rules."""
 import json
+import random
 import subprocess
 
 import pytest
@@ -55,19 +56,64 @@ def test_it_is_the_same_each_time_and_another_with_another_seed():
     assert play(text) != play(text.replace("seed = 1", "seed = 2"))
 
 
-def test_everything_is_accounted_for():
+def test_what_is_held_over_time_is_its_mean():
     got = json.loads(ctl("--json", "simulate",
                          TOP / "config/scenario.ini").stdout)
-    assert sum(k["sessions"] + k["no_room"] for k in got["kinds"]) == \
-        got["sessions"]
+    held = got["held"]["steps"]
+    assert sum(held) / len(held) == pytest.approx(got["held"]["mean"])
+    assert sum(kind["held_mean"] for kind in got["kinds"]) == \
+        pytest.approx(got["held"]["mean"], rel=0.01)
+
+
+def a_scenario(dice):
+    """Anything that may stand there."""
+    def span(low, high, unit):
+        a, b = sorted(dice.randint(low, high) for _ in "ab")
+        return f"{a}{unit}..{b}{unit}"
+    lines = [
+        "[scenario]", f"for = {dice.randint(5, 300)}s",
+        f"max_sessions = {dice.choice([1, 5, 40, 500, 5000])}", "[mta]",
+        f"greeting = {span(0, dice.choice([5, 500, 9000]), 'ms')}",
+        f"reply = {span(0, dice.choice([5, 900]), 'ms')}",
+        f"dot = {span(0, 3000, 'ms')}",
+        f"max_connections = {dice.choice([1, 3, 20, 200])}"]
+    for number in range(dice.randint(1, 5)):
+        lines += [
+            f"[kind k{number}]",
+            f"per_minute = {dice.choice([1, 20, 300, 3000])}",
+            f"network = {dice.choice(['10.0.0.0/8', '2001:db8::/32'])}",
+            f"clients = {dice.choice([1, 100, 70000])}",
+            f"patience = {span(0, dice.choice([3, 20, 300]), 's')}",
+            f"rtt = {span(0, 300, 'ms')}", f"messages = {span(0, 4, '')}",
+            f"recipients = {span(1, 8, '')}",
+            f"size = {span(1, dice.choice([100, 90000]), '')}",
+            f"total = {dice.choice(['0', '30s'])}",
+            f"pause = {dice.choice(['0', '1s'])}",
+            f"tries = {dice.randint(1, 5)}"]
+        lines += [f"{key} = {dice.choice([0, 50, 100])}%" for key in
+                  ("early", "tls", "unknown", "deferred", "refused")]
+        lines += [f"{key} = {dice.choice(words.split())}" for key, words in (
+            ("pipelining", "yes no"), ("arrivals", "random even"),
+            ("reputation", "good unknown suspect bad"),
+            ("dnsbl", "0 2"), ("retry", "0 10s 2m"))]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_is_played_adds_up(simulate, seed):
+    got = simulate(a_scenario(random.Random(seed)))
     for kind in got["kinds"]:
         assert kind["messages"] == kind["taken"] + kind["refused"] + \
             kind["lost"] + kind["waiting"], kind
         assert sum(kind["classes"].values()) == kind["sessions"]
         assert sum(kind["ended"].values()) == kind["sessions"]
-    assert "bug" not in {r for k in got["kinds"] for r in k["ended"]}
-    held = got["held"]["steps"]
-    assert sum(held) / len(held) == pytest.approx(got["held"]["mean"])
+        assert "bug" not in kind["ended"]
+    assert sum(k["sessions"] + k["no_room"] for k in got["kinds"]) == \
+        got["sessions"]
+    assert got["mta_connections"]["max"] <= got["max_connections"]
+    assert got["held"]["max"] <= got["open"]["max"]
+    # The budget, the longest patience with the MTA, and lingering.
+    assert got["over_s"] <= got["for_s"] + 900
 
 
 def test_who_is_given_a_class_waits_as_it_says(simulate):
