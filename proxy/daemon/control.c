@@ -150,10 +150,11 @@ stop(struct control *c)
 	uv_loop_close(&c->loop);
 	journal_close(c->journal);
 	control_free_verdicts(c);
+	store_close(c->store);
+	free(c->keep);
 	control_free_window(c);
 	control_free_names(c);
 	gate_free(c->gate);
-	store_close(c->store);
 	memory_free(c->memory);
 	effects_free(c->effects);
 	free(c->workers);

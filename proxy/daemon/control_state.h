@@ -76,6 +76,7 @@ struct control_window {
 	struct control_live *live;
 };
 
+struct control_keep;
 struct worker_view_row;
 
 struct control {
@@ -100,6 +101,7 @@ struct control {
 	struct memory *memory; /* or NULL: none is wanted */
 	struct store *store;   /* or NULL: likewise */
 	struct effects *effects;
+	struct control_keep *keep; /* or NULL: nothing is kept */
 	uint64_t holdout_salt;
 	uint64_t wall_ms; /* Unix time when the loop's was 0 */
 	struct syn_map *syn_map;
@@ -216,6 +218,10 @@ bool control_live_is_looking(const struct control_live *live);
 /* A worker has looked, for this. */
 void control_live_looked(struct control *c);
 json_t *control_live_json(struct control *c);
+
+/* control_keep.c: what delays did is of the store; reads what it had. Freed
+ * by free(), when the store is closed. 0 or -ENOMEM. */
+__attribute__((warn_unused_result)) int control_keep_effects(struct control *c);
 
 /* control_effect.c: a share of sessions, in both arms. */
 json_t *control_fact_json(const struct effect *e, enum effect_fact fact);

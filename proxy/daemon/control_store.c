@@ -31,6 +31,7 @@ int
 control_open_store(struct control *c)
 {
 	const char *path = c->settings.config->state;
+	int rc;
 
 	if (path[0] == '\0')
 		return 0;
@@ -39,7 +40,8 @@ control_open_store(struct control *c)
 			"tarry.state is not used: learn.capacity is 0");
 		return 0;
 	}
-	return store_open(&c->store, &c->loop, c->memory, path, slots_of(c));
+	rc = store_open(&c->store, &c->loop, c->memory, path, slots_of(c));
+	return rc == 0 ? control_keep_effects(c) : rc;
 }
 
 void

@@ -24,6 +24,10 @@ struct effects {
 	uint64_t stack_hashes[EFFECTS_STACKS];
 	uint32_t rule_sessions[EFFECTS_RULES];
 	uint32_t stack_sessions[EFFECTS_STACKS];
+	/* Since the store looked: */
+	bool rule_changed[EFFECTS_RULES];
+	bool stack_changed[EFFECTS_STACKS];
+	bool all_changed;
 	struct effects_rule rules[EFFECTS_RULES];
 	struct effects_stack stacks[EFFECTS_STACKS];
 };
@@ -98,10 +102,16 @@ rule_row(struct effects *e, uint16_t id)
 	return at;
 }
 
+static uint64_t
+stack_hash(const char *text)
+{
+	return XXH3_64bits(text, strlen(text)) | 1;
+}
+
 static size_t
 stack_row(struct effects *e, const char *text)
 {
-	const uint64_t hash = XXH3_64bits(text, strlen(text)) | 1;
+	const uint64_t hash = stack_hash(text);
 	size_t at = find(e->stack_hashes, EFFECTS_STACKS, hash);
 	struct effects_stack *row;
 
@@ -159,9 +169,12 @@ effects_add(struct effects *e, const struct effects_session *s)
 	at = rule_row(e, s->rule_id);
 	rule = &e->rules[at];
 	e->rule_sessions[at]++;
+	e->rule_changed[at] = true;
 	at = stack_row(e, s->stack);
 	stack = &e->stacks[at];
 	e->stack_sessions[at]++;
+	e->stack_changed[at] = true;
+	e->all_changed = true;
 	effect_add(&rule->effect, s->arm, s->network, s->facts);
 	effect_add(&stack->effect, s->arm, s->network, s->facts);
 	effect_add(&e->all.effect, s->arm, s->network, s->facts);
@@ -201,6 +214,86 @@ effects_all(struct effects *e, struct effects_all *out)
 	(void)pthread_mutex_lock(&e->mutex);
 	*out = e->all;
 	(void)pthread_mutex_unlock(&e->mutex);
+}
+
+/* What it was, and no longer is. */
+static bool
+clear(struct effects *e, bool *mark)
+{
+	bool was;
+
+	(void)pthread_mutex_lock(&e->mutex);
+	was = *mark;
+	*mark = false;
+	(void)pthread_mutex_unlock(&e->mutex);
+	return was;
+}
+
+bool
+effects_rule_changed(struct effects *e, size_t row, struct effects_rule *out)
+{
+	return clear(e, &e->rule_changed[row]) && effects_rule(e, row, out);
+}
+
+bool
+effects_stack_changed(struct effects *e, size_t row, struct effects_stack *out)
+{
+	return clear(e, &e->stack_changed[row]) && effects_stack(e, row, out);
+}
+
+bool
+effects_all_changed(struct effects *e, struct effects_all *out)
+{
+	if (!clear(e, &e->all_changed))
+		return false;
+	effects_all(e, out);
+	return true;
+}
+
+void
+effects_touch(struct effects *e)
+{
+	(void)pthread_mutex_lock(&e->mutex);
+	memset(e->rule_changed, true, sizeof(e->rule_changed));
+	memset(e->stack_changed, true, sizeof(e->stack_changed));
+	e->all_changed = true;
+	(void)pthread_mutex_unlock(&e->mutex);
+}
+
+bool
+effects_put_rule(struct effects *e, size_t row, const struct effects_rule *in)
+{
+	const uint64_t hash = in->id + UINT64_C(1);
+
+	if (row >= EFFECTS_RULES || in->sessions == 0 ||
+	    e->rule_hashes[row] != 0 ||
+	    find(e->rule_hashes, EFFECTS_RULES, hash) < EFFECTS_RULES)
+		return false;
+	e->rule_hashes[row] = hash;
+	e->rule_sessions[row] = in->sessions;
+	e->rules[row] = *in;
+	return true;
+}
+
+bool
+effects_put_stack(struct effects *e, size_t row, const struct effects_stack *in)
+{
+	const uint64_t hash = stack_hash(in->text);
+
+	if (row >= EFFECTS_STACKS || in->sessions == 0 ||
+	    e->stack_hashes[row] != 0 ||
+	    find(e->stack_hashes, EFFECTS_STACKS, hash) < EFFECTS_STACKS)
+		return false;
+	e->stack_hashes[row] = hash;
+	e->stack_sessions[row] = in->sessions;
+	e->stacks[row] = *in;
+	return true;
+}
+
+void
+effects_put_all(struct effects *e, const struct effects_all *in)
+{
+	e->all = *in;
 }
 
 void

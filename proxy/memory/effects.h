@@ -89,6 +89,24 @@ bool effects_rule(struct effects *e, size_t row, struct effects_rule *out);
 bool effects_stack(struct effects *e, size_t row, struct effects_stack *out);
 void effects_all(struct effects *e, struct effects_all *out);
 
+/* For the store: likewise, but false too if the row is as it was when it was
+ * last asked for so. */
+bool effects_rule_changed(struct effects *e, size_t row,
+			  struct effects_rule *out);
+bool effects_stack_changed(struct effects *e, size_t row,
+			   struct effects_stack *out);
+bool effects_all_changed(struct effects *e, struct effects_all *out);
+/* All of it counts as changed. */
+void effects_touch(struct effects *e);
+
+/* What was kept, before the first session is added. A name that has a row
+ * keeps it: false. */
+bool effects_put_rule(struct effects *e, size_t row,
+		      const struct effects_rule *in);
+bool effects_put_stack(struct effects *e, size_t row,
+		       const struct effects_stack *in);
+void effects_put_all(struct effects *e, const struct effects_all *in);
+
 /* A line of what it takes. */
 void effects_print_size(FILE *out);
 

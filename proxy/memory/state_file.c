@@ -43,6 +43,11 @@ static const char make_table[] =
     ", proof_messages INTEGER NOT NULL, proof_sessions INTEGER NOT NULL"
     ", networks INTEGER NOT NULL, networks_before INTEGER NOT NULL) STRICT;";
 
+#define MAKE_NOTES                                                             \
+	"CREATE TABLE notes(kind TEXT NOT NULL, at INTEGER NOT NULL, "         \
+	"slot INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, "     \
+	"PRIMARY KEY(kind, at, slot)) STRICT, WITHOUT ROWID;"
+
 static const char put_row[] = "INSERT OR REPLACE INTO senders VALUES(?, ?, ?"
 #define LEDGER_COUNT(id, name, help) ", ?"
 #include "tarry/ledger_count.def"
@@ -50,7 +55,7 @@ static const char put_row[] = "INSERT OR REPLACE INTO senders VALUES(?, ?, ?"
 			      ", ?, ?, ?, ?, ?, ?)";
 
 /* migrations[v]: SQL that makes version v + 2 of version v + 1. */
-static const char *const migrations[] = {NULL};
+static const char *const migrations[] = {MAKE_NOTES, NULL};
 
 _Static_assert(sizeof(migrations) / sizeof(migrations[0]) == STATE_FILE_VERSION,
 	       "a step from each version to the next, and the end");
@@ -113,6 +118,8 @@ close_database(struct state_file *f)
 {
 	sqlite3_finalize(f->put);
 	f->put = NULL;
+	sqlite3_finalize(f->put_note);
+	f->put_note = NULL;
 	sqlite3_close(f->db);
 	f->db = NULL;
 }
@@ -142,6 +149,8 @@ bring_up(struct state_file *f, int64_t version)
 	rc = state_file_run(f, "BEGIN IMMEDIATE");
 	if (rc == 0 && version == 0)
 		rc = state_file_run(f, make_table);
+	if (rc == 0 && version == 0)
+		rc = state_file_run(f, MAKE_NOTES);
 	for (; v < STATE_FILE_VERSION && rc == 0; v++)
 		rc = state_file_run(f, migrations[v - 1]);
 	if (rc == 0)
@@ -217,6 +226,10 @@ prepare(struct state_file *f)
 	if (rc == SQLITE_OK)
 		rc = sqlite3_prepare_v3(f->db, put_row, -1,
 					SQLITE_PREPARE_PERSISTENT, &f->put,
+					NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_prepare_v3(f->db, state_file_put_note_sql, -1,
+					SQLITE_PREPARE_PERSISTENT, &f->put_note,
 					NULL);
 	if ((rc & 0xff) == SQLITE_ERROR) {
 		(void)state_file_fail(f, rc);
@@ -334,8 +347,8 @@ state_file_open(struct state_file **out, const char *path, uint32_t slots,
 	return rc;
 }
 
-static void
-roll_back(struct state_file *f)
+void
+state_file_roll_back(struct state_file *f)
 {
 	if (!sqlite3_get_autocommit(f->db))
 		(void)sqlite3_exec(f->db, "ROLLBACK", NULL, NULL, NULL);
@@ -381,7 +394,7 @@ state_file_put(struct state_file *f, const struct ledger_entry *entry)
 	rc = rc == SQLITE_DONE ? 0 : state_file_fail(f, rc);
 	sqlite3_reset(f->put);
 	if (rc != 0)
-		roll_back(f);
+		state_file_roll_back(f);
 	return rc;
 }
 
@@ -391,7 +404,7 @@ state_file_commit(struct state_file *f)
 	int rc = state_file_run(f, "COMMIT");
 
 	if (rc != 0)
-		roll_back(f);
+		state_file_roll_back(f);
 	return rc;
 }
 

@@ -1,6 +1,7 @@
 /*
- * The state file: rows of the ledger in a database of SQLite, one table,
- * `senders`, made for people to ask too.
+ * The state file: what is remembered in a database of SQLite, made for people
+ * to ask too. The table `senders` has the rows of the ledger, `notes` what
+ * else is kept: lists of numbers (JSON), each in a place of its own.
  *
  * Nothing but a copy: what counts is in memory. Each slot of the ledger has a
  * row of the file to itself, so the file is never larger than the ledger was.
@@ -25,7 +26,7 @@
 
 /* PRAGMA user_version. Whoever changes the table raises it, and adds a step
  * that makes the new table of the old one to migrations[]. */
-#define STATE_FILE_VERSION 1
+#define STATE_FILE_VERSION 2
 #define STATE_FILE_PATH_MAX 1000
 #define STATE_FILE_WHY_CAP 1400 /* a path, and what is wrong */
 
@@ -79,6 +80,36 @@ STATE_FILE_MUST_CHECK int state_file_begin(struct state_file *f);
 STATE_FILE_MUST_CHECK int state_file_put(struct state_file *f,
 					 const struct ledger_entry *entry);
 STATE_FILE_MUST_CHECK int state_file_commit(struct state_file *f);
+
+/* A list of numbers. Whoever puts to the same place overwrites. */
+struct state_note {
+	const char *kind; /* of a few; one writer's alone */
+	int64_t at;	  /* Unix time, or 0 */
+	uint32_t slot;
+	const char *name; /* for people, and to find it again */
+	const uint32_t *numbers;
+	size_t count; /* of numbers; STATE_NOTE_NUMBERS at most */
+};
+
+#define STATE_NOTE_NUMBERS 4096
+
+/* In a transaction, as state_file_put(). */
+STATE_FILE_MUST_CHECK int state_file_put_note(struct state_file *f,
+					      const struct state_note *note);
+
+/* In a transaction: those of this kind that are older. */
+STATE_FILE_MUST_CHECK int
+state_file_drop_notes(struct state_file *f, const char *kind, int64_t before);
+
+/* *note is valid during the call. */
+typedef void state_file_note_fn(void *ctx, const struct state_note *note);
+
+/* Gives all notes of that kind, oldest first; those that are no lists of
+ * numbers are passed over. As state_file_load(). */
+STATE_FILE_MUST_CHECK int state_file_load_notes(struct state_file *f,
+						const char *kind,
+						state_file_note_fn *take,
+						void *ctx);
 
 /* What was wrong last. Valid until the next call. */
 const char *state_file_why(const struct state_file *f);

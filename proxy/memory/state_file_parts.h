@@ -13,6 +13,7 @@ struct state_file {
 	int fd; /* holds the lock; closed after the database, never before */
 	sqlite3 *db;
 	sqlite3_stmt *put;
+	sqlite3_stmt *put_note;
 	uint32_t *places; /* by slot; 0: none yet */
 	uint32_t slots;
 	uint32_t next;	 /* the next place */
@@ -38,6 +39,12 @@ enum column {
 
 /* SELECT of all of them. */
 extern const char state_file_rows[];
+
+/* INSERT of a note. */
+extern const char state_file_put_note_sql[];
+
+/* Breaks the transaction off. */
+void state_file_roll_back(struct state_file *f);
 
 /* A negative errno for what SQLite said last, which goes to why[]. */
 int state_file_fail(struct state_file *f, int rc);

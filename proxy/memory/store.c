@@ -15,7 +15,6 @@
 #include <time.h>
 
 #include "proxy/daemon/log.h"
-#include "proxy/memory/state_file.h"
 
 /* Rows taken under one lock: 15 us. */
 #define BURST 32u
@@ -38,6 +37,8 @@ struct store {
 	uint64_t say_ms; /* not before this it is said that it fails */
 	bool has_failed; /* the last flush */
 	struct done done;
+	struct store_keeper keepers[STORE_KEEPERS];
+	size_t keepers_count;
 	uint8_t *taken; /* by the transaction that runs, a bit a slot */
 	struct ledger_entry burst[BURST];
 	struct store_status status;
@@ -100,6 +101,8 @@ put_shard(struct store *s, uint32_t shard)
 static void
 give_back(struct store *s)
 {
+	for (size_t i = 0; i < s->keepers_count; i++)
+		s->keepers[i].put_again(s->keepers[i].ctx);
 	for (uint32_t slot = 0; slot < s->slots; slot++) {
 		uint32_t shard;
 
@@ -122,6 +125,8 @@ flush(struct store *s)
 	rc = state_file_begin(s->file);
 	for (uint32_t i = 0; i < LEDGER_SHARDS && rc == 0; i++)
 		rc = put_shard(s, i);
+	for (size_t i = 0; i < s->keepers_count && rc == 0; i++)
+		rc = s->keepers[i].put(s->keepers[i].ctx, s->file);
 	if (rc == 0)
 		rc = state_file_commit(s->file);
 	if (rc != 0)
@@ -281,6 +286,41 @@ store_open(struct store **out, uv_loop_t *loop, struct memory *memory,
 	state_file_close(s->file);
 	s->file = NULL;
 	return 0;
+}
+
+/* 0, -EBADMSG, or another: some notes are not there. */
+static int
+load_notes(struct store *s, const struct store_keeper *k)
+{
+	int rc = 0;
+
+	for (size_t i = 0; k->kinds[i] != NULL && rc == 0; i++)
+		rc = state_file_load_notes(s->file, k->kinds[i], k->take,
+					   k->ctx);
+	return rc;
+}
+
+void
+store_keep(struct store *s, const struct store_keeper *keeper)
+{
+	int rc;
+
+	if (s == NULL || s->file == NULL || s->keepers_count == STORE_KEEPERS)
+		return;
+	s->keepers[s->keepers_count++] = *keeper;
+	rc = load_notes(s, keeper);
+	if (rc == 0)
+		return;
+	log_say(LOG_LEVEL_WARNING, "%s; not all notes were read",
+		state_file_why(s->file));
+	if (rc != -EBADMSG || begin_anew(s) == 0)
+		return;
+	log_say(LOG_LEVEL_ERROR,
+		"%s; what is learned is lost with the end of this process; "
+		"mail flows; put it right and start again",
+		s->why);
+	state_file_close(s->file);
+	s->file = NULL;
 }
 
 void

@@ -22,6 +22,7 @@
 #include <uv.h>
 
 #include "proxy/memory/memory.h"
+#include "proxy/memory/state_file.h"
 
 struct store;
 
@@ -48,6 +49,25 @@ struct store_status {
 __attribute__((warn_unused_result)) int
 store_open(struct store **out, uv_loop_t *loop, struct memory *memory,
 	   const char *path, uint32_t slots);
+
+/* What else is kept, in notes of the file. */
+struct store_keeper {
+	const char *const *kinds; /* of notes; the last is NULL */
+	void *ctx;
+	/* One that was there at the start. */
+	state_file_note_fn *take;
+	/* Puts what has changed; by a thread of the pool, in the transaction
+	 * of a flush. 0, or what state_file_put_note() said. */
+	int (*put)(void *ctx, struct state_file *f);
+	/* Nothing of that was written: all has changed. Any thread. */
+	void (*put_again)(void *ctx);
+};
+
+#define STORE_KEEPERS 2
+
+/* Gives it all its notes; from now on it is asked at each flush. Before the
+ * first tick; ctx outlives the store. `s` may be NULL: nothing happens. */
+void store_keep(struct store *s, const struct store_keeper *keeper);
 
 /* Begins to write if it is time. Call some times a second; never blocks. */
 void store_tick(struct store *s, uint64_t now_ms, uint32_t interval_ms);

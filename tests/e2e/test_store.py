@@ -83,6 +83,49 @@ def test_what_is_learned_is_there_again(start_sink, start_tarryd, state,
     assert tarryd.stop() == 0
 
 
+def slowed(tarryd):
+    return next(one["shaped"] for one in tarryd.ask("effect")
+                if one["kind"] == "all")
+
+
+def learned(tarryd):
+    """What delays did, with every number that is said of it."""
+    return tarryd.ask("effect"), tarryd.ask("patience")
+
+
+def test_what_delays_did_is_there_again(start_sink, start_tarryd, state,
+                                        control_path):
+    sink = start_sink().port
+    words = {"learn__capacity": "4096", "tarry__state_interval": "1s",
+             "tarry__state": state, "class_new__greet": "100ms",
+             "learn__holdout": "0%", "control__socket": control_path()}
+    tarryd = start_tarryd(sink, **words).wait_ready()
+    mail(tarryd)
+    with tarryd.connect():
+        pass  # it leaves, held
+    wait_until(lambda: slowed(tarryd) == 2, "both to end")
+    before = learned(tarryd)
+    kinds = [one["kind"] for one in before[0]]
+    assert {"about", "all", "rule", "signature"} <= set(kinds)
+    assert any(one["sessions"] for one in before[1] if one["kind"] == "curve")
+    flushes = 'tarry_state_flushes_total{result="ok"}'
+    was = tarryd.metric(flushes)
+    wait_until(lambda: tarryd.metric(flushes) >= was + 2, "two intervals")
+    tarryd.process.kill()
+    tarryd.process.wait()
+
+    tarryd = start_tarryd(sink, **words).wait_ready()
+    assert learned(tarryd) == before
+    with tarryd.connect():
+        pass
+    wait_until(lambda: slowed(tarryd) == 3, "one more")
+    after = learned(tarryd)
+    assert tarryd.stop() == 0
+    tarryd = start_tarryd(sink, **words).wait_ready()
+    assert learned(tarryd) == after != before
+    assert tarryd.stop() == 0
+
+
 def test_dump_and_load(start_sink, start_tarryd, state, control_path,
                        tmp_path):
     sink = start_sink().port

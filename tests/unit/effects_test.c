@@ -146,6 +146,49 @@ who_comes_no_more_gives_way(void **state)
 	assert_true(sessions_of_rule(3) > 0); /* its rule went on */
 }
 
+/* What the store asks for, and what it gives back at the next start. */
+static void
+what_was_kept_goes_on(void **state)
+{
+	struct effects_session s = some_session();
+	static struct effects_all all;
+	struct effects_rule rule;
+
+	(void)state;
+	assert_false(effects_all_changed(effects, &all));
+	add(s, 7);
+	/* The first free row of each, in turn. */
+	assert_true(effects_all_changed(effects, &all));
+	assert_true(effects_rule_changed(effects, 0, &rule));
+	assert_true(effects_stack_changed(effects, 1, &stack));
+	assert_false(effects_rule_changed(effects, 0, &rule));
+	assert_false(effects_rule_changed(effects, 1, &rule));
+	assert_false(effects_stack_changed(effects, 1, &stack));
+	assert_false(effects_all_changed(effects, &all));
+	effects_touch(effects);
+	assert_true(effects_all_changed(effects, &all));
+	assert_true(effects_rule_changed(effects, 0, &rule));
+	assert_true(effects_stack_changed(effects, 1, &stack));
+
+	effects_free(effects);
+	effects = effects_new();
+	effects_put_all(effects, &all);
+	assert_true(effects_put_rule(effects, 9, &rule));
+	assert_true(effects_put_stack(effects, 5, &stack));
+	assert_false(effects_put_stack(effects, 6, &stack)); /* twice */
+	assert_false(effects_put_rule(effects, 9, &rule));
+	assert_false(effects_put_rule(effects, EFFECTS_RULES, &rule));
+	assert_false(effects_rule_changed(effects, 9, &rule));
+	add(s, 1);
+	assert_true(effects_rule_changed(effects, 9, &rule));
+	assert_int_equal(rule.sessions, 8);
+	assert_int_equal(sessions_of("stack"), 8);
+	assert_int_equal(patience_waited(&stack.curves[EFFECTS_SUM], 0), 8);
+	effects_all(effects, &all);
+	assert_int_equal(
+	    patience_waited(&all.curves[EFFECTS_ALL][EFFECTS_WAIT], 0), 8);
+}
+
 static int
 open_effects(void **state)
 {
@@ -170,6 +213,8 @@ main(void)
 					    open_effects, close_effects),
 	    cmocka_unit_test_setup_teardown(who_comes_often_keeps_the_row,
 					    open_effects, close_effects),
+	    cmocka_unit_test_setup_teardown(what_was_kept_goes_on, open_effects,
+					    close_effects),
 	    cmocka_unit_test_setup_teardown(who_comes_no_more_gives_way,
 					    open_effects, close_effects),
 	};
