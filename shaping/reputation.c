@@ -13,7 +13,7 @@
 #define NEUTRAL 0.5	  /* what is expected of what nobody saw */
 #define DEVIATIONS_2 2.25 /* 1.5 standard deviations, squared */
 #define SHARE_GOOD 0.25
-#define SHARE_SUSPECT 0.7
+#define SHARE_SUSPECT 0.68
 #define SHARE_BAD 0.85
 #define MIN_BAD 4.0    /* observations without which nothing is bad */
 #define NETWORKS_MIN 4 /* looks of fewer are no source of their own */

@@ -24,7 +24,7 @@
  * of `looks`; coarse levels count as a few
  * observations at most, so that no neighbours outvote a sender. What is
  * judged is the share of bad less, or more, one and a half of its standard
- * deviations: suspect is who is surely above 0.7, so that a forwarder half of
+ * deviations: suspect is who is surely above 0.68, so that a forwarder half of
  * whose mail is spam is not.
  *
  * Guards. Looks that carry more than a fiftieth of all delivered mail, or of
