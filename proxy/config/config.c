@@ -45,6 +45,21 @@ set_options(struct tree *tree, const struct config_options *options)
 	}
 }
 
+/* A rule that is no longer there needs none. */
+static void
+set_modes(struct tree *tree, const struct config_options *options)
+{
+	for (size_t i = 0; i < options->modes_count; i++) {
+		const struct config_mode *m = &options->modes[i];
+		const char *kind = m->rule[0] != '\0' ? "rule" : "tarry";
+
+		if (m->rule[0] == '\0' ||
+		    tree_section(tree, kind, m->rule) != NULL)
+			tree_set(tree, kind, m->rule, "mode",
+				 m->is_shadow ? "shadow" : "enforce");
+	}
+}
+
 static void
 build(const struct tree *tree, const char *file, struct config *config)
 {
@@ -92,8 +107,10 @@ read_tree(struct tree *tree, const char *path, const char *file,
 	if (rc < 0)
 		report_add(tree->report, REPORT_MISTAKE, file, 0,
 			   "cannot be read: %s", strerror(-rc));
-	else if (options != NULL)
+	if (rc >= 0 && options != NULL) {
 		set_options(tree, options);
+		set_modes(tree, options);
+	}
 	return rc;
 }
 

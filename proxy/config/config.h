@@ -180,12 +180,20 @@ struct config {
 	const struct tree *tree;
 };
 
+/* The mode of one rule, or of all, in place of what the file says. */
+struct config_mode {
+	const char *rule; /* a rule of the file; "": tarry.mode */
+	bool is_shadow;
+};
+
 /* What a command line may set in place of the file. NULL: not set. */
 struct config_options {
 	const char *listen;	    /* ADDR:PORT; replaces all [listen NAME] */
 	const char *mta;	    /* mta.address */
 	const char *client_address; /* mta.client_address */
-	const char *open_relay_checked; /* mta.open_relay_checked */
+	const char *open_relay_checked;	 /* mta.open_relay_checked */
+	const struct config_mode *modes; /* not of the command line */
+	size_t modes_count;
 };
 
 /*

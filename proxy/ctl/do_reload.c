@@ -29,6 +29,39 @@ verb_reload(const struct ctl *ctl, int argc, char **argv)
 }
 
 static void
+print_modes(void *ctx, const json_t *line)
+{
+	const char *mode = json_string_value(json_object_get(line, "mode"));
+	json_t *one;
+	size_t i;
+
+	(void)ctx;
+	printf("mode = %s\n", mode != NULL ? mode : "?");
+	json_array_foreach(json_object_get(line, "set"), i, one)
+	{
+		const char *rule =
+		    json_string_value(json_object_get(one, "rule"));
+
+		mode = json_string_value(json_object_get(one, "mode"));
+		printf("%s%s: %s, until the next reload\n",
+		       rule != NULL ? "rule " : "all", rule != NULL ? rule : "",
+		       mode != NULL ? mode : "?");
+	}
+}
+
+enum ctl_exit
+verb_shadow(const struct ctl *ctl, int argc, char **argv)
+{
+	char text[256];
+
+	if (argc == 0)
+		return asking(ctl, "shadow", NULL, print_modes, NULL);
+	(void)snprintf(text, sizeof(text), "%s %s", argv[0],
+		       argc > 1 ? argv[1] : "");
+	return asking(ctl, "shadow", text, print_modes, NULL);
+}
+
+static void
 print_released(void *ctx, const json_t *line)
 {
 	json_int_t count =

@@ -102,6 +102,8 @@ print_config(const json_t *c)
 	printf("config    %s", file != NULL ? file : "the one compiled in");
 	if (is_set(c, "reload_failed"))
 		printf("; THE LAST RELOAD WAS REFUSED, what was before holds");
+	if (json_array_size(json_object_get(c, "modes")) > 0)
+		printf("; modes were set by hand: tarryctl shadow");
 	printf("\n");
 }
 

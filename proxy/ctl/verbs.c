@@ -37,6 +37,10 @@ const struct verb verbs[] = {
 	 "read the configuration again; if there are mistakes, print each and\n"
 	 "change nothing",
 	 verb_reload},
+	{"shadow", "[on|off [RULE]]", 0, 2,
+	 "on: only note what would be delayed, off: delay it; RULE alone, or\n"
+	 "all; until the configuration is read again; nothing: say what is",
+	 verb_shadow},
 	{"drain", "", 0, 0,
 	 "shut down: no new clients, all delays end, sessions run to their end",
 	 verb_drain},

@@ -45,8 +45,9 @@ verb_run_fn verb_effect;
 /* show_patience.c */
 verb_run_fn verb_patience;
 
-/* do_reload.c: reload, drain, release */
+/* do_reload.c: reload, shadow, drain, release */
 verb_run_fn verb_reload;
+verb_run_fn verb_shadow;
 verb_run_fn verb_drain;
 verb_run_fn verb_release;
 

@@ -152,6 +152,7 @@ stop(struct control *c)
 	control_free_verdicts(c);
 	store_close(c->store);
 	free(c->keep);
+	control_forget_modes(c);
 	control_free_window(c);
 	control_free_names(c);
 	gate_free(c->gate);

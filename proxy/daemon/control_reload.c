@@ -104,7 +104,7 @@ control_tell_settings(struct control *c, const char *cause)
 
 /* The order matters: no worker dials the new MTA before it was tested. */
 static void
-put_in_force(struct control *c)
+put_in_force(struct control *c, const char *cause)
 {
 	struct worker_rules rules = {.config = c->settings.config,
 				     .labels = c->settings.labels,
@@ -120,23 +120,22 @@ put_in_force(struct control *c)
 	set_sidecar(c);
 	control_set_names(c);
 	rules.epoch = c->names_asked.epoch;
-	control_tell_settings(c, "reload");
+	control_tell_settings(c, cause);
 	atomic_store(&c->reload.taken_count, 0);
 	for (uint32_t i = 0; i < c->workers_count; i++)
 		worker_set_rules(c->workers[i], &rules);
 }
 
 static void
-take(struct control *c, const struct settings *next, struct report *report)
+take(struct control *c, const struct settings *next, const char *cause,
+     struct report *report)
 {
+	settings_hash(next, c->reload.hash);
 	config_keep(next->config, c->settings.config, report);
 	names_assign(c->names, next->config);
-	c->reload.has_failed = false;
-	c->reload.ok_time = unix_time();
-	c->reload.ok_count++;
 	c->reload.before = c->settings;
 	c->settings = *next;
-	put_in_force(c);
+	put_in_force(c, cause);
 }
 
 /* Rights that were given up at the start do not come back. */
@@ -171,8 +170,13 @@ control_reload(struct control *c, struct report *report)
 	rc = settings_load(&next, c->options, report, say_label_note, NULL);
 	if (rc == 0)
 		rc = check_rights(&next, report);
-	if (rc == 0)
-		take(c, &next, report);
+	if (rc == 0) {
+		c->reload.has_failed = false;
+		c->reload.ok_time = unix_time();
+		c->reload.ok_count++;
+		control_forget_modes(c);
+		take(c, &next, "reload", report);
+	}
 	say_report(report);
 	if (rc != 0)
 		refuse(c, report, rc);
@@ -180,6 +184,55 @@ control_reload(struct control *c, struct report *report)
 		log_say(LOG_LEVEL_INFO, "reload: the configuration was read "
 					"again and is in force");
 	return rc == 0 ? RELOAD_TAKEN : RELOAD_REFUSED;
+}
+
+static int
+load_with(const struct control *c, const struct control_modes *modes,
+	  struct settings *out, struct report *report)
+{
+	struct options options = *c->options;
+
+	options.overrides.modes = modes->all;
+	options.overrides.modes_count = modes->count;
+	return settings_load(out, &options, report, NULL, NULL);
+}
+
+/* True if the files say what they said when they were loaded. */
+static bool
+is_as_loaded(const struct control *c, struct report *report)
+{
+	char hash[SETTINGS_HASH_CAP];
+	struct settings same;
+
+	if (load_with(c, &c->modes, &same, report) != 0)
+		return false;
+	settings_hash(&same, hash);
+	settings_free(&same);
+	return strcmp(hash, c->reload.hash) == 0;
+}
+
+enum reload_result
+control_set_modes(struct control *c, const struct control_modes *modes,
+		  struct report *report)
+{
+	struct report unsaid = {0};
+	struct settings next;
+
+	if (c->state != CONTROL_RUNS)
+		return RELOAD_NEVER;
+	if (c->reload.before.config != NULL)
+		return RELOAD_LATER;
+	if (!is_as_loaded(c, report))
+		return RELOAD_REFUSED;
+	if (load_with(c, modes, &next, &unsaid) != 0 ||
+	    check_rights(&next, &unsaid) != 0) {
+		report_free(&unsaid);
+		return RELOAD_REFUSED;
+	}
+	c->modes = *modes;
+	take(c, &next, "shadow", &unsaid);
+	report_free(&unsaid);
+	return RELOAD_TAKEN;
 }
 
 void

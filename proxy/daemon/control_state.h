@@ -37,6 +37,13 @@
 
 enum control_state { CONTROL_RUNS, CONTROL_DRAINS, CONTROL_CUTS };
 
+/* What `tarryctl shadow` set, until the next reload. */
+#define CONTROL_MODES_CAP 64
+struct control_modes {
+	struct config_mode all[CONTROL_MODES_CAP]; /* names are malloc()ed */
+	size_t count;
+};
+
 /* A reload is under way as long as a worker may read what was before. */
 struct control_reload {
 	struct settings before; /* empty: none is under way */
@@ -44,6 +51,7 @@ struct control_reload {
 	bool is_wanted; /* once more, when this one is done */
 	bool has_failed;
 	double ok_time; /* of the last one that did not, Unix time */
+	char hash[SETTINGS_HASH_CAP]; /* of what was loaded, modes included */
 	uint64_t ok_count;
 	uint64_t refused_count;
 };
@@ -127,6 +135,7 @@ struct control {
 	bool mta_is_gone;  /* but dials fail since */
 	char mta_why[400];
 	struct control_reload reload;
+	struct control_modes modes;
 };
 
 /* control_start.c: takes and opens everything; 0 or a negative errno. */
@@ -163,6 +172,20 @@ enum reload_result {
  * is the caller's (report_free()).
  */
 enum reload_result control_reload(struct control *c, struct report *report);
+/*
+ * Puts these modes in force, and keeps them (the names become the control's)
+ * if RELOAD_TAKEN is returned. RELOAD_REFUSED with no mistakes in the report:
+ * the files are others than those that were loaded.
+ */
+enum reload_result control_set_modes(struct control *c,
+				     const struct control_modes *modes,
+				     struct report *report);
+
+/* control_shadow.c */
+json_t *control_modes_json(const struct control *c);
+void control_forget_modes(struct control *c);
+void control_shadow(void *ctx, struct control_request *r);
+
 /* A worker has let go of the old rules; the loop looks whether all have. */
 void control_watch_reload(struct control *c);
 /* What holds now is told to log and journal. */

@@ -122,12 +122,13 @@ config_json(const struct control *c)
 {
 	const char *path = c->options->config_path;
 
-	return json_pack("{so sb sI sI}", "file",
+	return json_pack("{so sb sI sI so}", "file",
 			 path != NULL ? escape_json(path, strlen(path))
 				      : json_null(),
 			 "reload_failed", (int)c->reload.has_failed, "reloads",
 			 (json_int_t)c->reload.ok_count, "reloads_refused",
-			 (json_int_t)c->reload.refused_count);
+			 (json_int_t)c->reload.refused_count, "modes",
+			 control_modes_json(c));
 }
 
 static uint64_t

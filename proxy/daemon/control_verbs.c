@@ -85,6 +85,7 @@ static const struct control_verb verbs[] = {
     {"effect", control_say_effect},
     {"patience", control_say_patience},
     {"reload", reload},
+    {"shadow", control_shadow},
     {"drain", drain},
     {"dump", control_dump},
     {"load", control_load},
