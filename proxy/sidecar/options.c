@@ -101,7 +101,7 @@ static const struct row {
     {'s', "SOCKET", read_socket, "where tarryd finds us [" SIDECAR_SOCKET "]"},
     {'u', "USER", read_user,
      "user to become once the capture is open [" SIDECAR_USER "]"},
-    {'n', "ENTRIES", read_entries, "SYNs to remember, 192 bytes each [65536]"},
+    {'n', "ENTRIES", read_entries, "SYNs to remember, 200 bytes each [65536]"},
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
