@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "tarry/dialect.h"
 #include "tarry/wildcard.h"
@@ -406,6 +407,16 @@ labels_free(struct labels *labels)
 	free(labels->spoken);
 	free(labels->rows);
 	free(labels);
+}
+
+bool
+labels_has(const struct labels *labels, const char *name)
+{
+	for (size_t i = 0; labels != NULL && i < labels->count; i++) {
+		if (strcasecmp(labels->rows[i].name, name) == 0)
+			return true;
+	}
+	return false;
 }
 
 size_t

@@ -54,6 +54,9 @@ int labels_load(struct labels *labels, const char *path, labels_report *report,
 size_t labels_check(const struct labels *labels, labels_report *report,
 		    void *user);
 
+/* Whether a signature has that name, in any case. NULL has none. */
+bool labels_has(const struct labels *labels, const char *name);
+
 /* The number of labels. */
 size_t labels_count(const struct labels *labels);
 

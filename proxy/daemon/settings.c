@@ -34,6 +34,46 @@ load_labels(const struct config *config, labels_report *say, void *user)
 	return labels;
 }
 
+/* A label that nothing has: a rule that asks for it waits in vain, and one with
+ * `not.` holds for all. */
+static void
+check_names(const struct settings *s, const struct policy_rule *rule,
+	    const struct policy_condition *c, struct report *report)
+{
+	const struct config *config = s->config;
+	const char *key = c->is_not ? "not.label" : "label";
+	const struct tree_entry *e =
+	    tree_entry(tree_section(config->tree, "rule", rule->name), key);
+
+	for (size_t i = 0; i < c->count; i++) {
+		if (labels_has(s->labels, c->texts[i]))
+			continue;
+		report_add(report, REPORT_WARNING,
+			   e != NULL ? e->file : TREE_BUILT_IN,
+			   e != NULL ? e->line : 0,
+			   "rule %s.%s: no signature is called \"%s\" in the "
+			   "file of syn.labels (%s)",
+			   rule->name, key, c->texts[i],
+			   config->syn.labels[0] != '\0' ? config->syn.labels
+							 : "none");
+	}
+}
+
+static void
+check_labels(const struct settings *s, struct report *report)
+{
+	const struct policy *policy = &s->config->policy;
+
+	for (size_t i = 0; i < policy->rules_count; i++) {
+		const struct policy_rule *rule = &policy->rules[i];
+
+		for (size_t k = 0; k < rule->conditions_count; k++)
+			if (rule->conditions[k].kind == EVIDENCE_LABEL)
+				check_names(s, rule, &rule->conditions[k],
+					    report);
+	}
+}
+
 /* Mail goes on without: a warning, where the file says it. */
 static struct asn *
 load_asn(const struct config *config, struct report *report)
@@ -81,6 +121,7 @@ settings_load(struct settings *out, const struct options *options,
 		return rc;
 	}
 	out->labels = load_labels(out->config, say, user);
+	check_labels(out, report);
 	out->asn = load_asn(out->config, report);
 	return 0;
 }

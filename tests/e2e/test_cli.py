@@ -84,6 +84,24 @@ def test_what_is_not_built_is_refused_by_name(tmp_path):
         "not built" in done.stderr
 
 
+def test_a_label_that_nothing_has_is_warned_of(tmp_path):
+    """The rule would wait in vain and, negated, hold for everybody."""
+    labels = tmp_path / "labels.ini"
+    labels.write_text("[label Linux 4.20 or newer]\n"
+                      "family = 64:mss,sok,ts,nop,ws:\n")
+    path = tmp_path / "tarry.ini"
+    path.write_text(f"[syn]\nlabels = {labels}\n[listen smtp]\n"
+                    "address = 127.0.0.1:0\n[class slow]\ngreet = 1s\n"
+                    "[rule a]\nlabel = linux 4.20 OR newer, Linux 4.2\n"
+                    "class = slow\n[rule b]\nnot.label = Windows\nadd = 1\n"
+                    "[rule c]\nlabel = unknown\nclass = slow\n")
+    done = run("-t", "-c", path)
+    assert done.returncode == 0
+    assert re.findall(r":(\d+): warning: rule (\S+): no signature is called "
+                      r'"(.*?)"', done.stderr) == \
+        [("8", "a.label", "Linux 4.2"), ("11", "b.not.label", "Windows")]
+
+
 def test_file_that_is_not_there():
     done = run("-c", "/nonexistent.ini")
     assert done.returncode == 1 and "/nonexistent.ini" in done.stderr
