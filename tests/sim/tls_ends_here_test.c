@@ -159,6 +159,20 @@ what_was_asked_before_is_answered_at_once(void **state)
 }
 
 static void
+so_is_what_the_mta_answers_later(void **state)
+{
+	(void)state;
+	open_relay((struct plan){.reply_ms = 5000});
+	scene_client("VRFY a\r\nSTARTTLS\r\n");
+	scene_mta_got("VRFY a\r\n");
+	scene_until(1000);
+	scene_mta("252-per");
+	scene_client_got("252-per");
+	scene_mta("haps\r\n252 so\r\n");
+	scene_client_got("haps\r\n252 so\r\n" GO_AHEAD);
+}
+
+static void
 the_keyword_is_put_right(void **state)
 {
 	(void)state;
@@ -384,6 +398,7 @@ SCENES(cmocka_unit_test(the_mta_never_sees_starttls),
        cmocka_unit_test(plaintext_behind_it_is_thrown_away),
        cmocka_unit_test(plaintext_before_the_go_ahead_too),
        cmocka_unit_test(what_was_asked_before_is_answered_at_once),
+       cmocka_unit_test(so_is_what_the_mta_answers_later),
        cmocka_unit_test(the_keyword_is_put_right),
        cmocka_unit_test(half_a_reply_to_ehlo_passes_in_the_end),
        cmocka_unit_test(behind_mail_it_is_the_mtas),
