@@ -20,6 +20,15 @@ say_dns(void *ctx, const char *message)
 	log_say(LOG_LEVEL_WARNING, "%s", message);
 }
 
+static void
+count_time(void *ctx, uint64_t ms)
+{
+	const struct control *c = ctx;
+
+	metrics_time(&c->metrics[c->settings.config->workers],
+		     METRIC_HISTOGRAM_DNS_LOOKUP, ms * 1000);
+}
+
 static int
 take_feeds(struct control *c, uint32_t count)
 {
@@ -42,6 +51,7 @@ control_open_names(struct control *c)
 	    .feeds_count = c->settings.config->workers,
 	    .wake = wake_worker,
 	    .say = say_dns,
+	    .took = count_time,
 	    .ctx = c,
 	};
 	int rc = take_feeds(c, options.feeds_count);

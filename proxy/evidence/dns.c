@@ -300,6 +300,7 @@ on_done(void *ctx, uint32_t tag, const struct dns_result *result)
 
 	d->topics[e->topic].flying--;
 	d->counts.kinds[result->kind]++;
+	d->options.took(d->options.ctx, result->took_ms);
 	note_health(d, e->topic, result->kind);
 	e->state = DONE;
 	e->kind = (uint8_t)result->kind; /* a small enum */

@@ -28,6 +28,7 @@ struct dns_options {
 	/* There is something in its feed; any thread's uv_async_send(). */
 	void (*wake)(void *ctx, uint32_t worker);
 	void (*say)(void *ctx, const char *message); /* a line for the log */
+	void (*took)(void *ctx, uint64_t ms);	     /* a question is over */
 	void *ctx;
 };
 

@@ -16,6 +16,7 @@ struct flight {
 	const struct config_list *list; /* NULL: a name */
 	struct addr client;
 	uint32_t tag;
+	uint64_t begun_ms;
 	bool is_used;
 	int names_count; /* of the address; 0: they are asked for */
 	int names_at;
@@ -113,7 +114,11 @@ static void
 finish(struct flight *f, enum dns_kind kind, uint32_t ttl_s)
 {
 	struct dns_channel *ch = f->channel;
-	struct dns_result result = {.kind = kind, .ttl_s = ttl_s};
+	struct dns_result result = {
+	    .kind = kind,
+	    .ttl_s = ttl_s,
+	    .took_ms = uv_now(ch->loop) - f->begun_ms,
+	};
 	char name[DNS_NAME_CAP];
 
 	/* The next question may be in its place before the call is over. */
@@ -232,6 +237,7 @@ dns_channel_ask(struct dns_channel *ch, uint32_t tag, const struct addr *a,
 	f->list = list;
 	f->client = *a;
 	f->tag = tag;
+	f->begun_ms = uv_now(ch->loop);
 	f->is_used = true;
 	f->names_count = 0;
 	f->names_at = 0;

@@ -22,6 +22,7 @@ struct dns_channel;
 struct dns_result {
 	enum dns_kind kind;
 	uint32_t ttl_s;
+	uint64_t took_ms;
 	const char *name; /* the one that is DNS_CONFIRMED, for the call */
 };
 

@@ -21,6 +21,7 @@
 #define RECORD_CAP 16384
 /* So much ciphertext may wait for the socket; then nothing is read. */
 #define WAITING_CAP 65536
+#define US_PER_MS 1000
 
 enum state { SHAKES, UP, FAILED, OVER };
 
@@ -35,6 +36,7 @@ struct tls {
 	struct tls_context *context;
 	SSL *ssl;
 	unsigned long error; /* OpenSSL's, of the handshake; 0: none */
+	uint32_t begun_ms;   /* conn_now() */
 	/* Ciphertext for OpenSSL, in the worker's buffer or in `kept`. */
 	const uint8_t *in;
 	size_t in_len;
@@ -262,6 +264,7 @@ tls_start(struct conn *c)
 	memset(t, 0, sizeof(*t));
 	t->conn = c;
 	t->worker = w;
+	t->begun_ms = conn_now(c);
 	t->context = tls_context_keep(w->options.rules.tls);
 	tls_tell_room(w);
 	c->tls = t;
@@ -354,6 +357,9 @@ shake(struct conn *c)
 	flush(t);
 	if (r == 1) {
 		t->state = UP;
+		metrics_time(worker_of(c)->options.metrics,
+			     METRIC_HISTOGRAM_TLS_HANDSHAKE,
+			     (uint64_t)(conn_now(c) - t->begun_ms) * US_PER_MS);
 		conn_event(c, EVENT_TLS_UP, SIDE_CLIENT);
 		return true;
 	}

@@ -240,6 +240,9 @@ def test_what_is_no_answer_is_no_fact(start, resolver, lie,  # noqa: F811
     assert " class=new " in line and "dnsbl=" not in line
     wait_until(lambda: sum(answers(tarryd, k) for k in kind.split("|")) == 1,
                kind)
+    assert tarryd.metric("tarry_dns_lookup_seconds_count") == 1
+    took = tarryd.metric("tarry_dns_lookup_seconds_sum")
+    assert took >= 0.9 if kind == "timeout" else took < 20
     assert answers(tarryd, "listed") == 0 and answers(tarryd, "clear") == 0
     if kind == "blocked":
         tarryd.wait_log("zen: the list does not serve this resolver")

@@ -120,6 +120,7 @@ def test_real_clients(start_sink, ends_tls, tmp_path, sender):
         assert tarryd.metric(
             f'tarry_own_words_total{{what="{what}"}}') == count
     assert tarryd.metric('tarry_tls_handshakes_total{result="done"}') == 1
+    assert tarryd.metric("tarry_tls_handshake_seconds_count") == 1
     ends = tarryd.metric("tarry_tls_certificate_not_after_timestamp_seconds")
     assert 29 < (ends - time.time()) / 86400 < 31
 
