@@ -80,3 +80,23 @@ def test_prometheus_asks_for_openmetrics(tarryd, start_prometheus):
     wait_until(lambda: prometheus.value(
         'tarry_messages_total{outcome="accepted"}') == 2,
         "the second message in Prometheus")
+
+
+def test_what_is_wanted_is_told_from_what_is_missing(
+        start_tarryd, start_sink, control_path):
+    """Alarms about it ask for both."""
+    path = control_path()
+    mta = start_sink().port
+    kinds = ("sidecar", "verdict", "state")
+    bare = start_tarryd(mta, tarry__state="").wait_ready()
+    assert [bare.metric(f"tarry_{kind}_wanted") for kind in kinds] == [0, 0, 0]
+    all_of_it = start_tarryd(
+        mta, syn__sidecar=f"{path}.none", verdict__socket=f"{path}.v",
+        tarry__state=f"{path}.state", learn__capacity="2000").wait_ready()
+    assert [all_of_it.metric(f"tarry_{kind}_wanted")
+            for kind in kinds] == [1, 1, 1]
+    assert all_of_it.metric("tarry_sidecar_up") == 0
+    assert all_of_it.metric("tarry_state_kept") == 1
+    # Rows that nobody could keep are not missed in a file.
+    forgets = start_tarryd(mta, tarry__state=f"{path}.state").wait_ready()
+    assert forgets.metric("tarry_state_wanted") == 0
