@@ -101,7 +101,7 @@ $(BUILD)/tarry-sidecar: $(call OBJ,proxy/sidecar/tarry_sidecar_main.c) \
 $(BUILD)/tarryctl: $(call OBJ,proxy/ctl/tarryctl_main.c) $(BUILD)/libctl.a \
 		$(BUILD)/libsimulate.a $(BUILD)/libtarryd.a \
 		$(BUILD)/libshaping.a
-	$(LINK) $(call PKG,--libs,$(PKGS_tarryctl))
+	$(LINK) $(call PKG,--libs,$(PKGS_tarryctl)) -lm
 $(BUILD)/tarry-sink: $(call OBJ,$(wildcard proxy/sink/*.c)) $(BUILD)/libshaping.a
 	$(LINK) $(call PKG,--libs,$(PKGS_tarry-sink))
 

@@ -7,7 +7,8 @@ _tarryctl()
 	local help i verb="" skip=""
 
 	case $last in
-	-s | --socket | -c | --config | --rules | signature | simulate)
+	-s | --socket | -c | --config | --rules | --against | signature | simulate | \
+		replay | lint)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
@@ -25,7 +26,8 @@ _tarryctl()
 		elif [[ ${COMP_WORDS[i]} == -[sc] ||
 			${COMP_WORDS[i]} == --socket ||
 			${COMP_WORDS[i]} == --config ||
-			${COMP_WORDS[i]} == --rules ]]; then
+			${COMP_WORDS[i]} == --rules ||
+			${COMP_WORDS[i]} == --against ]]; then
 			skip=yes
 		elif [[ ${COMP_WORDS[i]} != -* ]]; then
 			verb=${COMP_WORDS[i]}

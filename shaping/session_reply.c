@@ -47,22 +47,31 @@ release(struct step *st, uint32_t n)
 	st->s->counts.bytes[SIDE_MTA] += n;
 }
 
-/* The delay that the plan has for an answer, before caps. */
-static uint32_t
-wanted_delay(const struct step *st, const struct pending *e, uint16_t code)
+uint32_t
+session_reply_delay(const struct plan *plan, const struct session_note *reply)
 {
-	const struct plan *plan = &st->s->plan;
-	enum smtp_delay kind = smtp_verb_delay((enum smtp_verb)e->verb);
+	const uint16_t code = reply->code;
+	enum smtp_delay kind = smtp_verb_delay((enum smtp_verb)reply->verb);
 	uint32_t delay = code >= 400 ? plan->error_ms : plan->reply_ms;
 
 	if (kind == SMTP_DELAY_NONE || code == SERVICE_CLOSING ||
-	    (e->marks & MARK_NO_DELAY) != 0)
+	    (reply->marks & MARK_NO_DELAY) != 0)
 		return 0;
 	if (code >= 400 && code < 500)
 		delay = step_earlier(delay, PLAN_ERROR_4XX_MAX_MS);
 	if (kind == SMTP_DELAY_DATA)
 		delay = step_earlier(delay, plan->data_reply_cap_ms);
 	return delay;
+}
+
+/* The delay that the plan has for an answer, before caps. */
+static uint32_t
+wanted_delay(const struct step *st, const struct pending *e, uint16_t code)
+{
+	const struct session_note reply = {
+	    .code = code, .verb = e->verb, .marks = e->marks};
+
+	return session_reply_delay(&st->s->plan, &reply);
 }
 
 /* When an answer that is ready now is due by the plan. */

@@ -313,6 +313,10 @@ struct session_note {
 };
 #define SESSION_NOTES_CAP 16
 
+/* What the plan adds to a reply like that, before caps; 0 for a greeting. */
+uint32_t session_reply_delay(const struct plan *plan,
+			     const struct session_note *reply);
+
 /*
  * The MTA's reply to a message, for whoever has to know it later: by its
  * queue id, if there is one and the reply came in one piece.

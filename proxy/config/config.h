@@ -147,6 +147,10 @@ struct config_asn {
 	const char *database; /* path; "": none */
 };
 
+/* Hex digits of a hash, and a NUL; and how many the journal's lines have. */
+#define CONFIG_HASH_CAP 33
+#define CONFIG_HASH_SHOWN 12
+
 struct config {
 	/* [tarry]; its mode is policy.is_shadow */
 	uint32_t workers;
@@ -174,6 +178,9 @@ struct config {
 	/* [budget], [score], [class NAME] and [rule NAME], ready for
 	 * plan_make(). */
 	struct policy policy;
+
+	/* config_hash(), its first digits; "" where there is no journal. */
+	char journal_hash[CONFIG_HASH_SHOWN + 1];
 
 	/* For config.c and config_print.c alone. */
 	struct arena *arena;
@@ -240,5 +247,11 @@ bool config_is_transparent(const struct config *config);
  * configuration file that loads to the same values.
  */
 void config_print_effective(const struct config *config, FILE *out);
+
+/*
+ * One text for one meaning: the values that hold, and the files that the
+ * values name with @. NUL-terminated hex digits, "" if memory is out.
+ */
+void config_hash(const struct config *config, char out[CONFIG_HASH_CAP]);
 
 #endif

@@ -19,7 +19,8 @@ enum ctl_exit {
 /* What the command line says for all verbs. */
 struct ctl {
 	const char *socket;
-	const char *config; /* a file; NULL: the built-in one */
+	const char *config;  /* a file; NULL: the built-in one */
+	const char *against; /* another one, to compare with; NULL: none */
 	bool is_json;
 };
 

@@ -12,6 +12,7 @@
 
 #define OPTION_JSON 256
 #define OPTION_RULES 257
+#define OPTION_AGAINST 258
 
 struct option_row {
 	int id; /* a letter, or more than 255: long only */
@@ -28,7 +29,9 @@ static const struct option_row rows[] = {
 	 "of signature: the configuration whose rules are tried; without it\n"
 	 "the built-in one"},
 	{OPTION_RULES, "rules", "FILE",
-	 "the same, of simulate"},
+	 "the same, of simulate and replay"},
+	{OPTION_AGAINST, "against", "FILE",
+	 "of replay: the configuration that --rules is compared with"},
 	{OPTION_JSON, "json", NULL,
 	 "print the answer as lines of JSON"},
 	{'V', "version", NULL, "print the version"},
@@ -117,6 +120,8 @@ command_line_read(struct command_line *out, int argc, char **argv)
 			out->ctl.socket = optarg;
 		else if (id == 'c' || id == OPTION_RULES)
 			out->ctl.config = optarg;
+		else if (id == OPTION_AGAINST)
+			out->ctl.against = optarg;
 		else if (id == OPTION_JSON)
 			out->ctl.is_json = true;
 		else if (id == 'V')

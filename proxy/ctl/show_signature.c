@@ -13,6 +13,7 @@
 #include "proxy/config/config.h"
 #include "proxy/config/labels.h"
 #include "proxy/ctl/capture_file.h"
+#include "proxy/ctl/syn_facts.h"
 #include "proxy/ctl/verbs.h"
 #include "tarry/explain.h"
 
@@ -50,23 +51,6 @@ static bool
 is_about_address(enum evidence_kind kind)
 {
 	return kind == EVIDENCE_NETWORK || kind == EVIDENCE_LISTED;
-}
-
-static void
-gather(const struct signature_verb *v, const struct syn *s, bool has_path,
-       struct evidence *e, enum label_quality *quality)
-{
-	*e = (struct evidence){.syn = *s, .client = s->src};
-	e->label = labels_find(v->labels, s, quality);
-	e->present = evidence_bit(EVIDENCE_SYN) | evidence_bit(EVIDENCE_STACK) |
-		     evidence_bit(EVIDENCE_FAMILY);
-	if (e->label != NULL)
-		e->present |= evidence_bit(EVIDENCE_LABEL);
-	if (s->mss != SYN_MSS_ABSENT)
-		e->present |= evidence_bit(EVIDENCE_MSS);
-	if (has_path)
-		e->present |= evidence_bit(EVIDENCE_DISTANCE) |
-			      evidence_bit(EVIDENCE_NETWORK);
 }
 
 /*
@@ -164,7 +148,7 @@ syn_object(const struct signature_verb *v, const struct syn *s, bool has_path)
 	json_t *object = json_object();
 	struct evidence e;
 
-	gather(v, s, has_path, &e, &quality);
+	syn_facts_gather(v->labels, s, has_path, &e, &quality);
 	if (has_path) {
 		addr_text(&s->src, client, sizeof(client));
 		json_object_set_new(object, "client", json_string(client));
@@ -385,14 +369,6 @@ take_file(struct signature_verb *v, const char *path)
 	return CTL_REFUSED;
 }
 
-static void
-say_label(void *user, enum labels_severity severity, const char *message)
-{
-	(void)user;
-	fprintf(stderr, "tarryctl: %s%s\n",
-		severity == LABELS_WARNING ? "warning: " : "", message);
-}
-
 /* The rules and the names; false, and has said why. */
 static bool
 load(struct signature_verb *v)
@@ -405,18 +381,8 @@ load(struct signature_verb *v)
 	report_free(&report);
 	if (rc != 0)
 		return false;
-	v->labels = labels_new();
-	if (v->labels == NULL)
-		return false;
-	if (v->config->syn.labels[0] == '\0')
-		return true;
-	rc = labels_load(v->labels, v->config->syn.labels, say_label, NULL);
-	if (rc < 0)
-		fprintf(stderr,
-			"tarryctl: no labels: %s: %s (syn.labels names the "
-			"file)\n",
-			v->config->syn.labels, strerror(-rc));
-	return true;
+	v->labels = syn_facts_labels(v->config);
+	return v->labels != NULL;
 }
 
 static bool

@@ -56,6 +56,13 @@ const struct verb verbs[] = {
 	 "are held, the MTA's load, memory, mail, added delay and who gives up;\n"
 	 "needs no tarryd",
 	 verb_simulate},
+	{"replay", "JOURNAL|PCAP", 1, 1,
+	 "make the decisions of a journal again by the rules that --rules\n"
+	 "names: which sessions would be treated otherwise than they were, or\n"
+	 "than by --against, how much later good mail would have come, who\n"
+	 "would have left; of a capture file only the first plan of each SYN;\n"
+	 "needs no tarryd",
+	 verb_replay},
 	{"verdict", "WORD WHO [SOCKET]", 2, 3,
 	 "tell what became of a mail: WORD is one of ham, spam, virus,\n"
 	 "unknown_user, rejected, deferred, delivered, bounced; WHO is the\n"

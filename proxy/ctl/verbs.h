@@ -57,6 +57,9 @@ verb_run_fn verb_signature;
 /* simulate.c */
 verb_run_fn verb_simulate;
 
+/* show_replay.c */
+verb_run_fn verb_replay;
+
 /* say_verdict.c */
 verb_run_fn verb_verdict;
 

@@ -83,19 +83,21 @@ set_sidecar(struct control *c)
 void
 control_tell_settings(struct control *c, const char *cause)
 {
-	const struct config *config = c->settings.config;
+	struct config *config = c->settings.config;
 	const struct journal_options journal = {
 	    .path = config->journal.path,
 	    .size_bytes = config->journal.size_bytes,
 	    .files = config->journal.files,
 	    .addresses = config->log.addresses,
 	};
-	char hash[SETTINGS_HASH_CAP];
+	char hash[CONFIG_HASH_CAP];
 
 	log_style(&config->log);
 	if (journal_set(c->journal, &journal) != 0 || journal.path[0] == '\0')
 		return;
-	settings_hash(&c->settings, hash);
+	config_hash(config, hash);
+	memcpy(config->journal_hash, hash, CONFIG_HASH_SHOWN);
+	config->journal_hash[CONFIG_HASH_SHOWN] = '\0';
 	journal_policy(c->journal,
 		       c->options->config_path != NULL ? c->options->config_path
 						       : "built-in",
@@ -130,7 +132,7 @@ static void
 take(struct control *c, const struct settings *next, const char *cause,
      struct report *report)
 {
-	settings_hash(next, c->reload.hash);
+	config_hash(next->config, c->reload.hash);
 	config_keep(next->config, c->settings.config, report);
 	names_assign(c->names, next->config);
 	c->reload.before = c->settings;
@@ -201,12 +203,12 @@ load_with(const struct control *c, const struct control_modes *modes,
 static bool
 is_as_loaded(const struct control *c, struct report *report)
 {
-	char hash[SETTINGS_HASH_CAP];
+	char hash[CONFIG_HASH_CAP];
 	struct settings same;
 
 	if (load_with(c, &c->modes, &same, report) != 0)
 		return false;
-	settings_hash(&same, hash);
+	config_hash(same.config, hash);
 	settings_free(&same);
 	return strcmp(hash, c->reload.hash) == 0;
 }

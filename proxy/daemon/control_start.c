@@ -275,7 +275,7 @@ start_journal(struct control *c)
 	int rc = journal_new(&c->journal, &c->loop, c->settings.config->workers,
 			     c->names);
 
-	settings_hash(&c->settings, c->reload.hash);
+	config_hash(c->settings.config, c->reload.hash);
 	if (rc == 0)
 		control_tell_settings(c, "start");
 	return rc;

@@ -51,7 +51,7 @@ struct control_reload {
 	bool is_wanted; /* once more, when this one is done */
 	bool has_failed;
 	double ok_time; /* of the last one that did not, Unix time */
-	char hash[SETTINGS_HASH_CAP]; /* of what was loaded, modes included */
+	char hash[CONFIG_HASH_CAP]; /* of what was loaded, modes included */
 	uint64_t ok_count;
 	uint64_t refused_count;
 };

@@ -42,7 +42,8 @@ struct uv_loop_s;
 struct journal_about {
 	uint64_t id; /* as in the log */
 	const struct session *session;
-	uint64_t now_ms; /* the loop's time */
+	uint64_t now_ms;  /* the loop's time */
+	const char *hash; /* of the rules; NULL: not asked for */
 };
 
 /* A SYN as it was seen; raw_len 0: not, so far. */

@@ -15,6 +15,8 @@
 
 /* Room for one note as JSON: five numbers, a verb, and brackets. */
 #define NOTE_CAP 48
+/* A line has room for so much of a JA4's raw text beside all else. */
+#define JA4_RAW_SHOWN 1200
 
 static enum config_log_addresses
 addresses_of(const struct journal_feed *f)
@@ -234,9 +236,6 @@ put_fact(struct log_line *l, const struct journal_feed *f,
 		break;
 	case TEXT:
 		log_line_text(l, name, text_of(e, kind), DIALECT_TEXT_CAP);
-		/* What rules were tried on; JA4 is only the hash of it. */
-		if (kind == EVIDENCE_JA4)
-			log_line_text(l, "ja4_r", e->ja4_raw, LOG_LINE_CAP);
 		break;
 	case NUMBER:
 	case FLAG:
@@ -255,6 +254,20 @@ put_lists(struct log_line *l, const struct evidence *e)
 		log_line_text(l, "lists", text, sizeof text);
 }
 
+/* What rules were tried on; JA4 is only the hash of it. True if it is longer
+ * than there is room for: then its beginning. */
+static bool
+put_ja4_raw(struct log_line *l, const struct evidence *e)
+{
+	const char *raw = evidence_has(e, EVIDENCE_JA4) && e->ja4_raw != NULL
+			      ? e->ja4_raw
+			      : "";
+
+	if (raw[0] != '\0')
+		log_line_text(l, "ja4_r", raw, JA4_RAW_SHOWN);
+	return strlen(raw) > JA4_RAW_SHOWN;
+}
+
 static void
 put_stress(struct log_line *l, const struct stress *stress)
 {
@@ -270,21 +283,26 @@ journal_plan(struct journal_feed *f, const struct journal_about *about,
 	     const struct plan *plan)
 {
 	struct log_line l;
+	bool is_cut;
 
 	if (!journal_is_on(f))
 		return;
 	begin_about(&l, f, "plan", about);
+	log_line_text(&l, "policy", about->hash, LOG_PEER_CAP);
+	put_stress(&l, stress);
+	/* What is short first: a line that is full drops what is left. */
+	log_line_object(&l, "plan");
+	put_plan(&l, f, plan);
+	log_line_object_end(&l);
 	log_line_object(&l, "facts");
 	for (unsigned kind = 0; kind < EVIDENCE_COUNT; kind++) {
 		if (evidence_has(e, (enum evidence_kind)kind))
 			put_fact(&l, f, e, (enum evidence_kind)kind);
 	}
 	put_lists(&l, e);
+	is_cut = put_ja4_raw(&l, e);
 	log_line_object_end(&l);
-	put_stress(&l, stress);
-	log_line_object(&l, "plan");
-	put_plan(&l, f, plan);
-	log_line_object_end(&l);
+	log_line_flag(&l, "cut", is_cut);
 	end(&l, f);
 }
 

@@ -19,9 +19,6 @@ struct settings {
 	struct tls_context *tls; /* or NULL: TLS does not end here */
 };
 
-/* Hex digits of a hash, and a NUL. */
-#define SETTINGS_HASH_CAP 33
-
 /*
  * Loads. What is to be said of the configuration goes into the report, of the
  * label file to `say`, which may be NULL; a label file never
@@ -35,12 +32,5 @@ settings_load(struct settings *out, const struct options *options,
 
 /* Frees all and forgets them. An empty one is fine. */
 void settings_free(struct settings *settings);
-
-/*
- * One text for one meaning: the values that hold, and the files that the
- * values name with @. NUL-terminated hex digits, "" if memory is out.
- */
-void settings_hash(const struct settings *settings,
-		   char out[SETTINGS_HASH_CAP]);
 
 #endif

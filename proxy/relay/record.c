@@ -19,6 +19,7 @@ about(const struct conn *c)
 	    .id = c->id,
 	    .session = &c->session,
 	    .now_ms = worker_now(worker_of(c)),
+	    .hash = worker_of(c)->options.rules.config->journal_hash,
 	};
 }
 
