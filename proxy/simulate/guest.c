@@ -413,7 +413,7 @@ count_answer(struct guest *g, const struct ask *a)
 		return;
 	}
 	g->counts.taken++;
-	g->taken_ms = g->w.now_ms;
+	g->taken(g);
 }
 
 static void

@@ -61,6 +61,7 @@ struct guest {
 	const struct scenario_kind *kind;
 	void *keeper;
 	void (*make_plan)(struct guest *g, struct plan *out);
+	void (*taken)(struct guest *g); /* the MTA has a message of it */
 	uint64_t dice;
 	uint32_t number; /* of the client, among its kind's */
 	uint32_t try;
@@ -90,7 +91,6 @@ struct guest {
 	bool is_greeted;
 	uint64_t dialled_ms;
 	uint64_t greeted_ms;
-	uint64_t taken_ms; /* its last message, by the MTA */
 	struct ask asks[GUEST_ASKS_CAP];
 	uint32_t asks_count;
 	/* When, by itself; GUEST_NEVER: not. */
@@ -105,8 +105,8 @@ struct guest {
 
 /*
  * Makes one of its kind out of a seed; the caller has zeroed it and sets
- * lodger.w, keeper and make_plan. `messages` UINT32_MAX: as many as chance
- * says, else as many as were left of an earlier try.
+ * lodger.w, keeper, make_plan and taken. `messages` UINT32_MAX: as many as
+ * chance says, else as many as were left of an earlier try.
  */
 void guest_draw(struct guest *g, const struct scenario *scenario,
 		const struct scenario_kind *kind, uint64_t seed,

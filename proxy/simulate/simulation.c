@@ -150,6 +150,15 @@ make_plan(struct guest *g, struct plan *out)
 }
 
 static void
+taken(struct guest *g)
+{
+	const struct visit *v = g->keeper;
+
+	spread_add(&v->errand.from->out->mail_after,
+		   (uint32_t)(g->w.now_ms - v->errand.first_ms), 1);
+}
+
+static void
 on_step(struct world *w)
 {
 	struct guest *g = w->on_release_arg;
@@ -284,10 +293,6 @@ count(struct visit *v)
 	spread_add(&out->delay, s->counts.held_ms, 1);
 	if (c->taken > 0)
 		spread_add(&out->delay_mail, s->counts.held_ms, 1);
-	spread_add(&out->mail_after,
-		   c->taken > 0 ? (uint32_t)(g->taken_ms - v->errand.first_ms)
-				: 0,
-		   c->taken);
 	if (g->has_given_up)
 		spread_add(&out->gave_up_after,
 			   (uint32_t)(v->sim->house.now_ms - g->opened_ms), 1);
@@ -325,6 +330,7 @@ come(struct simulation *s, const struct errand *errand, uint64_t seed)
 	v->errand = *errand;
 	v->guest.keeper = v;
 	v->guest.make_plan = make_plan;
+	v->guest.taken = taken;
 	v->guest.lodger.w = &v->guest.w;
 	v->guest.w.on_release_arg = &v->guest;
 	v->guest.w.on_step = on_step;

@@ -19,7 +19,10 @@ SECONDS = int(os.environ.get("TARRY_SIMULATE_SECONDS", "40"))
 NEAR = 0.10
 # Delays are compared in seconds too: that of nobody is nothing.
 NEAR_S = 0.05
+# A busy host's own part of a whole dialogue.
+BUSY_S = 0.15
 POLL_S = 0.05
+FEW = 50  # of so few chance decides
 
 RULES = """\
 [class polite]
@@ -57,12 +60,20 @@ network = 127.2.0.0/16
 clients = 3000
 rtt = 0
 [kind zombies]
-per_minute = 420
+per_minute = 210
 arrivals = even
 network = 127.3.0.0/16
 clients = 3000
 patience = 2s..12s
-early = 50%
+refused = 80%
+rtt = 0
+[kind hasty]
+per_minute = 210
+arrivals = even
+network = 127.5.0.0/16
+clients = 3000
+patience = 2s..12s
+early = 100%
 refused = 80%
 rtt = 0
 [kind listed]
@@ -194,13 +205,14 @@ def test_live_is_as_it_was_simulated(start_tarryd, tmp_path):
         report.row(f"{name}: sessions", kind["sessions"], len(live))
         report.row(f"{name}: added delay, mean", kind["delay"]["mean_s"],
                    mean(live), least=NEAR_S)
+        # One that lies between two ways to be treated moves with a session.
         report.row(f"{name}: added delay, median", kind["delay"]["p50_s"],
-                   percentile(live, 0.5), least=NEAR_S)
+                   percentile(live, 0.5), is_promised=False)
         report.row(f"{name}: added delay, p99", kind["delay"]["p99_s"],
                    percentile(live, 0.99), least=NEAR_S)
-        report.row(f"{name}: mail taken after, median",
-                   kind["mail_after"]["p50_s"], percentile(after, 0.5),
-                   least=NEAR_S)
+        report.row(f"{name}: mail taken after, mean",
+                   kind["mail_after"]["mean_s"], mean(after), least=BUSY_S,
+                   is_promised=kind["taken"] > FEW)
         report.row(f"{name}: gave up", kind["gave_up"],
                    sum(s.gave_up for s in senders), is_promised=False)
         report.row(f"{name}: messages taken", kind["taken"], len(after),
