@@ -29,8 +29,14 @@ function total(list) {
   return list.reduce((all, n) => all + n, 0);
 }
 
-function clock(ms) {
+// A time of day; of longer steps the day is told too, or alone.
+function clock(ms, step) {
   const at = new Date(ms);
+  const day = () => at.toLocaleDateString([], {day: "numeric", month: "short"});
+  if (step >= 86400)
+    return day();
+  if (step >= 3600)
+    return `${day()} ${String(at.getHours()).padStart(2, "0")} h`;
   const two = (n) => String(n).padStart(2, "0");
   return `${two(at.getHours())}:${two(at.getMinutes())}`;
 }
@@ -145,7 +151,7 @@ class Chart {
 
   // Of a point of the axis: the time of day, or how long it took.
   when(x) {
-    return this.options.isTime ? seconds(x) : clock(Number(x));
+    return this.options.isTime ? seconds(x) : clock(Number(x), lastHistory?.step);
   }
 
   read(time, row) {
@@ -240,13 +246,13 @@ function trim(history) {
 }
 
 export function drawCharts(untrimmed) {
+  lastHistory = untrimmed;
   const history = trim(untrimmed);
   const isFew = untrimmed.held.filter((held) => held !== null).length < 4;
   const draw = (id, series) => chart(id).draw(times, series, isFew);
   const times = history.held.map((unused, i) =>
     1000 * (history.start + i * history.step));
   const most = (values) => values.reduce((a, b) => Math.max(a, b), 0);
-  lastHistory = untrimmed;
   draw("delivers", bySignature(history, (one) => one.delivered));
   draw("refused", bySignature(history, notDelivered));
   draw("added", byClass(history, "p99", most));

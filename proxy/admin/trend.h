@@ -1,9 +1,11 @@
 /*
- * The last day, minute by minute, for charts: so that they need no other
- * program. A ring in memory of fixed size; months are for the store.
+ * The last day by minutes, the last month by hours, and more than a year by
+ * days, for charts: so that they need no other program. A ring each, in
+ * memory, of fixed size.
  *
  * It is fed with what the process has counted since its start and keeps the
- * differences. No clock and no locks: one thread, and the minute is told.
+ * differences. No clock and no locks: one thread, and it is told which minute
+ * it is, or hour, or day: below, all of them are a minute.
  */
 #ifndef PROXY_ADMIN_TREND_H
 #define PROXY_ADMIN_TREND_H
@@ -17,6 +19,8 @@
 #include "proxy/admin/tally.h"
 
 #define TREND_MINUTES 1440u
+#define TREND_HOURS 768u
+#define TREND_DAYS 400u
 /* By member of metrics' class dimension; those behind share the last. */
 #define TREND_CLASSES 10u
 /* Signatures that have a line of their own, at once. */
@@ -46,8 +50,8 @@ struct trend_totals {
 
 struct trend;
 
-/* Empty, from zero on; NULL: no memory. */
-struct trend *trend_new(void);
+/* Empty, from zero on, with room for so many; NULL: no memory. */
+struct trend *trend_new(uint32_t minutes);
 void trend_free(struct trend *t);
 
 /* Puts what came since the last call into the minute (since 1970), which is
@@ -56,13 +60,22 @@ void trend_take(struct trend *t, uint64_t minute,
 		const struct trend_totals *totals);
 
 /* The same of signatures, heaviest first; those that are heavy now take the
- * place of those that no longer are. After trend_take(). */
+ * place of those that no longer are, if they have more sessions than these
+ * have in the ring. After trend_take(). */
 void trend_take_signatures(struct trend *t, const struct tally_signature *rows,
 			   uint32_t count);
 
 /* Adds up the minutes first .. first + count - 1 into *out. */
 void trend_sum(const struct trend *t, uint64_t first, uint32_t count,
 	       struct trend_span *out);
+
+/* What was kept of a minute, before the first is taken; those that fell out
+ * are overlooked. A signature that is not among the heaviest is, too. */
+void trend_put(struct trend *t, uint64_t minute, uint32_t held_most);
+void trend_put_class(struct trend *t, uint64_t minute, size_t class,
+		     const struct trend_class *counts);
+void trend_put_signature(struct trend *t, uint64_t minute, const char *text,
+			 const uint32_t counts[TALLY_COUNTS]);
 
 /* The one that has line `i` < TREND_SIGNATURES, or NULL. */
 const struct tally_signature *trend_signature(const struct trend *t,
@@ -78,7 +91,7 @@ uint64_t trend_now(const struct trend *t);
  */
 double trend_quantile(const uint32_t *delays, double share);
 
-/* One line: what it takes. */
-void trend_print_size(FILE *out);
+/* One line: what so many minutes, of all rings together, take. */
+void trend_print_size(uint32_t minutes, FILE *out);
 
 #endif

@@ -331,13 +331,11 @@ control_api(void *ctx, enum http_api what)
 		json = summary_json(c);
 		break;
 	case HTTP_API_HOUR:
-		json = control_history_json(c, 60, 1);
-		break;
 	case HTTP_API_QUARTER:
-		json = control_history_json(c, 360, 5);
-		break;
 	case HTTP_API_DAY:
-		json = control_history_json(c, 1440, 15);
+	case HTTP_API_MONTH:
+	case HTTP_API_YEAR:
+		json = control_history_json(c, what);
 		break;
 	case HTTP_API_SIGNATURES:
 		json = control_signatures_json(c);

@@ -6,6 +6,7 @@
 #ifndef PROXY_DAEMON_CONTROL_STATE_H
 #define PROXY_DAEMON_CONTROL_STATE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <uv.h>
 
@@ -75,15 +76,20 @@ struct control_names_asked {
 
 /* The dashboard's; all NULL where there is no HTTP. See control_window.c. */
 struct control_window {
-	struct trend *trend;
-	struct tally **tallies;	      /* one a worker */
-	struct tally_signature *rows; /* of all workers, when last merged */
+	struct trend *trend; /* minutes */
+	struct trend *hours;
+	struct trend *days;
+	pthread_mutex_t hours_lock;	  /* a flush of the store reads them */
+	struct control_hours *hours_kept; /* or NULL: they are not kept */
+	struct tally **tallies;		  /* one a worker */
+	struct tally_signature *rows;	  /* of all workers, when last merged */
 	uint32_t rows_count;
 	uint64_t taken_ms;
 	uint64_t signatures_ms;
 	struct control_live *live;
 };
 
+struct control_hours;
 struct control_keep;
 struct worker_view_row;
 
@@ -228,10 +234,9 @@ control_take_window_memory(struct control *c);
 void control_print_window_size(const struct control *c, FILE *out);
 void control_tick_window(struct control *c, uint64_t now_ms);
 void control_free_window(struct control *c);
-/* The last minutes, in steps of so many; and the signatures of now. New
+/* What was, in steps, for one of the ranges; and the signatures of now. New
  * references; NULL: no memory. */
-json_t *control_history_json(struct control *c, uint32_t minutes,
-			     uint32_t step);
+json_t *control_history_json(struct control *c, enum http_api what);
 json_t *control_signatures_json(struct control *c);
 
 /* control_live.c: sessions that are held now. NULL: no memory. */
@@ -245,6 +250,9 @@ json_t *control_live_json(struct control *c);
 /* control_keep.c: what delays did is of the store; reads what it had. Freed
  * by free(), when the store is closed. 0 or -ENOMEM. */
 __attribute__((warn_unused_result)) int control_keep_effects(struct control *c);
+
+/* control_hours.c: likewise the hours of the charts, if there are any. */
+__attribute__((warn_unused_result)) int control_keep_hours(struct control *c);
 
 /* control_effect.c: a share of sessions, in both arms. */
 json_t *control_fact_json(const struct effect *e, enum effect_fact fact);

@@ -41,7 +41,9 @@ control_open_store(struct control *c)
 		return 0;
 	}
 	rc = store_open(&c->store, &c->loop, c->memory, path, slots_of(c));
-	return rc == 0 ? control_keep_effects(c) : rc;
+	if (rc == 0)
+		rc = control_keep_effects(c);
+	return rc == 0 ? control_keep_hours(c) : rc;
 }
 
 void

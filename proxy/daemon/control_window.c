@@ -6,6 +6,7 @@
 #include "proxy/daemon/control_state.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,8 @@
 #define TAKE_MS 1000u
 #define SIGNATURES_MS 5000u
 #define SIGNATURES_SHOWN 50u
+#define MINUTES_PER_HOUR 60u
+#define MINUTES_PER_DAY 1440u
 
 /* What charts tell apart: bits of the counts that go into one column. */
 #define OF(outcome) (1u << (TALLY_OUTCOMES + OUTCOME_##outcome))
@@ -112,6 +115,10 @@ take_totals(struct control *c, uint64_t minute)
 	for (size_t m = 0; m < metrics_classes(&page); m++)
 		add_class(&page, m, &totals);
 	trend_take(c->window.trend, minute, &totals);
+	(void)pthread_mutex_lock(&c->window.hours_lock);
+	trend_take(c->window.hours, minute / MINUTES_PER_HOUR, &totals);
+	(void)pthread_mutex_unlock(&c->window.hours_lock);
+	trend_take(c->window.days, minute / MINUTES_PER_DAY, &totals);
 }
 
 static void
@@ -124,6 +131,10 @@ take_signatures(struct control *c)
 		count += tally_copy(w->tallies[i], w->rows + count);
 	w->rows_count = tally_merge(w->rows, count);
 	trend_take_signatures(w->trend, w->rows, w->rows_count);
+	(void)pthread_mutex_lock(&w->hours_lock);
+	trend_take_signatures(w->hours, w->rows, w->rows_count);
+	(void)pthread_mutex_unlock(&w->hours_lock);
+	trend_take_signatures(w->days, w->rows, w->rows_count);
 }
 
 /* Brings all up to now; what is asked for then is not older. */
@@ -174,7 +185,7 @@ class_json(const struct control *c, const struct trend_span *spans,
 {
 	const struct metrics_page page = {.names = c->names};
 	bool is_rest = class == TREND_CLASSES - 1 &&
-		       metrics_classes(&page) > TREND_CLASSES;
+		       metrics_classes(&page) != TREND_CLASSES;
 	json_t *out = json_object();
 
 	json_object_set_new(
@@ -214,20 +225,33 @@ line_json(const struct tally_signature *signature,
 	return out;
 }
 
+/* Of classes that are no more, what was kept is in the last. */
+static bool
+has_class(const struct trend_span *spans, uint32_t count, size_t class)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (spans[i].classes[class].counts[TALLY_SESSIONS] > 0)
+			return true;
+	}
+	return false;
+}
+
 static void
-put_lists(const struct control *c, json_t *out, const struct trend_span *spans,
-	  uint32_t count)
+put_lists(const struct control *c, json_t *out, const struct trend *trend,
+	  const struct trend_span *spans, uint32_t count)
 {
 	const struct metrics_page page = {.names = c->names};
 	json_t *classes = json_array();
 	json_t *signatures = json_array();
 	json_t *held = json_array();
 
-	for (size_t i = 0; i < TREND_CLASSES && i < metrics_classes(&page); i++)
-		json_array_append_new(classes, class_json(c, spans, count, i));
+	for (size_t i = 0; i < TREND_CLASSES; i++) {
+		if (i < metrics_classes(&page) || has_class(spans, count, i))
+			json_array_append_new(classes,
+					      class_json(c, spans, count, i));
+	}
 	for (uint32_t i = 0; i < TREND_SIGNATURES; i++) {
-		const struct tally_signature *s =
-		    trend_signature(c->window.trend, i);
+		const struct tally_signature *s = trend_signature(trend, i);
 
 		if (s != NULL)
 			json_array_append_new(signatures,
@@ -242,11 +266,17 @@ put_lists(const struct control *c, json_t *out, const struct trend_span *spans,
 	json_object_set_new(out, "signatures", signatures);
 }
 
-json_t *
-control_history_json(struct control *c, uint32_t minutes, uint32_t step)
+/* What each range is made of. */
+struct range {
+	uint32_t unit_s; /* of the ring's minutes, which may be hours */
+	uint32_t units;
+	uint32_t step; /* units */
+};
+
+static json_t *
+range_json(struct control *c, const struct trend *trend, const struct range *r)
 {
-	struct control_window *w = &c->window;
-	uint32_t count = minutes / step;
+	uint32_t count = r->units / r->step;
 	struct trend_span *spans = calloc(count, sizeof(*spans));
 	json_t *out;
 	uint64_t first;
@@ -256,15 +286,33 @@ control_history_json(struct control *c, uint32_t minutes, uint32_t step)
 	take(c, uv_now(&c->loop));
 	take_signatures(c);
 	/* Steps begin where the clock's do, so that what is over stays. */
-	first = (trend_now(w->trend) / step + 1) * step;
-	first = first > minutes ? first - minutes : 0;
+	first = (trend_now(trend) / r->step + 1) * r->step;
+	first = first > r->units ? first - r->units : 0;
 	for (uint32_t i = 0; i < count; i++)
-		trend_sum(w->trend, first + i * step, step, &spans[i]);
-	out = json_pack("{sI si}", "start", (json_int_t)(first * 60), "step",
-			(int)(step * 60));
-	put_lists(c, out, spans, count);
+		trend_sum(trend, first + i * r->step, r->step, &spans[i]);
+	out = json_pack("{sI sI}", "start", (json_int_t)(first * r->unit_s),
+			"step", (json_int_t)r->step * r->unit_s);
+	put_lists(c, out, trend, spans, count);
 	free(spans);
 	return out;
+}
+
+json_t *
+control_history_json(struct control *c, enum http_api what)
+{
+	static const struct range ranges[HTTP_API_COUNT] = {
+	    [HTTP_API_HOUR] = {60, 60, 1},
+	    [HTTP_API_QUARTER] = {60, 360, 5},
+	    [HTTP_API_DAY] = {60, TREND_MINUTES, 15},
+	    [HTTP_API_MONTH] = {3600, 720, 6},
+	    [HTTP_API_YEAR] = {86400, 366, 3},
+	};
+	const struct control_window *w = &c->window;
+	const struct trend *trend = what == HTTP_API_MONTH  ? w->hours
+				    : what == HTTP_API_YEAR ? w->days
+							    : w->trend;
+
+	return range_json(c, trend, &ranges[what]);
 }
 
 json_t *
@@ -299,14 +347,17 @@ control_take_window_memory(struct control *c)
 
 	if (c->settings.config->http_address.family == 0)
 		return 0;
+	(void)pthread_mutex_init(&w->hours_lock, NULL);
 	if (uv_random(NULL, NULL, &seed, sizeof(seed), 0, NULL) != 0)
 		return -EIO;
-	w->trend = trend_new();
+	w->trend = trend_new(TREND_MINUTES);
+	w->hours = trend_new(TREND_HOURS);
+	w->days = trend_new(TREND_DAYS);
 	w->live = control_live_new();
 	w->tallies = calloc(workers, sizeof(struct tally *));
 	w->rows = calloc(workers * TALLY_SIGNATURES, sizeof(*w->rows));
-	if (w->trend == NULL || w->tallies == NULL || w->rows == NULL ||
-	    w->live == NULL)
+	if (w->trend == NULL || w->hours == NULL || w->days == NULL ||
+	    w->tallies == NULL || w->rows == NULL || w->live == NULL)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < workers; i++) {
 		w->tallies[i] = tally_new(seed);
@@ -321,7 +372,7 @@ control_print_window_size(const struct control *c, FILE *out)
 {
 	if (c->window.trend == NULL)
 		return;
-	trend_print_size(out);
+	trend_print_size(TREND_MINUTES + TREND_HOURS + TREND_DAYS, out);
 	tally_print_size(c->settings.config->workers, out);
 }
 
@@ -336,5 +387,8 @@ control_free_window(struct control *c)
 	free(w->tallies);
 	free(w->rows);
 	trend_free(w->trend);
+	trend_free(w->hours);
+	trend_free(w->days);
+	free(w->hours_kept);
 	control_live_free(w->live);
 }

@@ -76,7 +76,8 @@ def test_the_api_says_what_metrics_say(tarryd):
     assert summary["outcomes"]["neutral"] == 1
     assert sum(summary["gave_up"]["counts"]) == 1
 
-    for what, steps in (("1h", 60), ("6h", 72), ("24h", 96)):
+    for what, steps in (("1h", 60), ("6h", 72), ("24h", 96), ("30d", 120),
+                        ("1y", 122)):
         history = api(tarryd, f"history/{what}")
         assert len(history["held"]) == steps
         for key, n in (("sessions", 9), ("delivered", 3), ("spam", 2),
@@ -191,7 +192,7 @@ def test_a_browser_shows_it(tarryd, browser):
         r"(\d+)$", "\n".join(browser.run(
             "return [...document.querySelectorAll('#delivers .legend .n')]"
             ".map((one) => one.textContent)")), re.M)) == 3
-    for range_ in ("6h", "24h", "1h"):
+    for range_ in ("6h", "24h", "30d", "1y", "1h"):
         browser.press(f"[data-range='{range_}']")
         assert browser.count(
             f"[data-range='{range_}'][aria-pressed=true]") == 1

@@ -24,7 +24,7 @@ open_trend(void **state)
 {
 	(void)state;
 	memset(&totals, 0, sizeof(totals));
-	t = trend_new();
+	t = trend_new(TREND_MINUTES);
 	return t == NULL;
 }
 
@@ -168,6 +168,64 @@ counts_may_begin_anew(void **state)
 	assert_int_equal(span.signatures[0][DELIVERED], 53);
 }
 
+/* A process that is started again goes on with what was kept. */
+static void
+what_was_kept_goes_on(void **state)
+{
+	struct trend_class class = {.counts = {[TALLY_SESSIONS] = 3}};
+	uint32_t counts[TALLY_COUNTS] = {
+	    [TALLY_SESSIONS] = 100, [DELIVERED] = 7};
+
+	(void)state;
+	trend_put(t, NOW - TREND_MINUTES, 99);
+	trend_put(t, NOW, 4);
+	trend_put_class(t, NOW - TREND_MINUTES, 2, &class); /* too old */
+	trend_put_class(t, NOW - 1, 2, &class);
+	trend_put_class(t, NOW, 2, &class);
+	trend_put_signature(t, NOW - TREND_MINUTES, "one", counts);
+	trend_put_signature(t, NOW - 1, "one", counts);
+	take(NOW, 5, 1);
+	assert_int_equal(sessions(NOW, 1), 8);
+	assert_int_equal(span.held_most, 4);
+	assert_int_equal(sessions(NOW - TREND_MINUTES, TREND_MINUTES), 3);
+	assert_string_equal(trend_signature(t, 0)->text, "one");
+
+	/* It is known by its text, and has another hash. */
+	heaviest(1, 2, 5);
+	strcpy(rows[1].text, "one");
+	trend_take_signatures(t, rows, 2);
+	assert_int_equal(trend_signature(t, 0)->hash, 2);
+	assert_int_equal(trend_signature(t, 1)->hash, 1);
+	trend_sum(t, NOW - 1, 2, &span);
+	assert_int_equal(span.signatures[0][DELIVERED], 12);
+	assert_int_equal(span.signatures[0][TALLY_SESSIONS], 100);
+}
+
+/* Who has few sessions takes no line from one that had many. */
+static void
+a_trickle_displaces_nobody(void **state)
+{
+	uint32_t counts[TALLY_COUNTS] = {[TALLY_SESSIONS] = 100};
+	char text[2] = "a";
+
+	(void)state;
+	for (uint32_t i = 0; i < TREND_SIGNATURES; i++) {
+		text[0] = (char)('a' + i);
+		counts[TALLY_SESSIONS] = 100 + i;
+		trend_put_signature(t, NOW, text, counts);
+	}
+	counts[TALLY_SESSIONS] = 99;
+	trend_put_signature(t, NOW, "few", counts);
+	take(NOW, 0, 0);
+	heaviest(1, 12, 0);
+	for (uint32_t i = 0; i < 12; i++)
+		rows[i].counts[TALLY_SESSIONS] = i == 3 ? 101 : 50;
+	trend_take_signatures(t, rows, 12);
+	assert_int_equal(trend_signature(t, 0)->hash, 4);
+	for (uint32_t i = 1; i < TREND_SIGNATURES; i++)
+		assert_int_equal(trend_signature(t, i)->text[0], 'a' + i);
+}
+
 static void
 quantiles_are_bounds_of_buckets(void **state)
 {
@@ -200,6 +258,8 @@ main(void)
 	    TEST(signatures_have_lines),
 	    TEST(one_that_falls_a_little_stays),
 	    TEST(counts_may_begin_anew),
+	    TEST(what_was_kept_goes_on),
+	    TEST(a_trickle_displaces_nobody),
 	    TEST(quantiles_are_bounds_of_buckets),
 	};
 
