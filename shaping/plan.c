@@ -72,6 +72,9 @@ plan_add_facts(struct plan_trace *trace, const struct policy_score *score,
 	       const struct evidence *e)
 {
 	add_facts(trace, score, e);
+	if (evidence_tells(e, EVIDENCE_PTR) &&
+	    strcmp(e->ptr, evidence_ptr_name(EVIDENCE_PTR_CONFIRMED)) != 0)
+		plan_add_points(trace, score->ptr);
 	add_reputation(trace, score, e);
 }
 

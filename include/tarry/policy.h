@@ -74,6 +74,7 @@ struct policy_score {
 	int32_t pipelining;
 	int32_t non_smtp;
 	int32_t bare_newline;
+	int32_t ptr;	 /* known, and not confirmed */
 	int32_t suspect; /* reputation.suspect */
 	int32_t bad;
 	int32_t dnsbl; /* POLICY_POINTS_WEIGHT: as many as it weighs */

@@ -272,10 +272,13 @@ def test_names_lead_back_or_not(start, resolver):  # noqa: F811
 
     resolver.mode = tell
     tarryd = start(lists="", ptr="yes", rules="""
+[score]
+ptr = 4
 [rule named]
 ptr = confirmed
 class = pass
 [rule nameless]
+score = 4
 ptr = none, unconfirmed
 class = slow
 """)

@@ -280,6 +280,27 @@ points_of_absent_facts(void **state)
 	assert_int_equal(trace.sources, 0);
 }
 
+static void
+points_for_a_name_that_leads_nowhere(void **state)
+{
+	static const int32_t want[EVIDENCE_PTR_COUNT] = {
+	    [EVIDENCE_PTR_NONE] = 2, [EVIDENCE_PTR_UNCONFIRMED] = 2};
+	const struct policy policy = {.score = {.ptr = 2}};
+
+	(void)state;
+	for (int i = 0; i < EVIDENCE_PTR_COUNT; i++) {
+		struct evidence e = known_client();
+		struct plan_trace trace;
+
+		e.ptr = evidence_ptr_name((enum evidence_ptr)i);
+		e.present &= ~evidence_bit(EVIDENCE_PTR);
+		if (e.ptr != NULL)
+			e.present |= evidence_bit(EVIDENCE_PTR);
+		plan_make(&policy, &e, NULL, &trace);
+		assert_int_equal(trace.score, want[i]);
+	}
+}
+
 /* The first rule in shadow that would have decided is told, and that is all
  * it does; what adds in shadow is none. */
 static void
@@ -513,6 +534,7 @@ main(void)
 	    cmocka_unit_test(facts_have_points),
 	    cmocka_unit_test(points),
 	    cmocka_unit_test(points_of_absent_facts),
+	    cmocka_unit_test(points_for_a_name_that_leads_nowhere),
 	    cmocka_unit_test(rules_in_shadow),
 	    cmocka_unit_test(class_and_rank),
 	    cmocka_unit_test(caps_are_no_smaller_for_being_large),
