@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, DEADLINE, shipped_config, wait_until
+from conftest import BUILD, DEADLINE, WRAP, shipped_config, wait_until
 from simulate_rig import Life
 
 SECONDS = int(os.environ.get("TARRY_SIMULATE_SECONDS", "40"))
@@ -172,6 +172,7 @@ class Report:
             self.far.append(what)
 
 
+@pytest.mark.skipif(bool(WRAP), reason="times under a wrapper are its own")
 def test_live_is_as_it_was_simulated(start_tarryd, tmp_path):
     life = Life(SCENARIO)
     loop = asyncio.new_event_loop()
