@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proxy/config/config.h"
+#include "proxy/config/rule_lint.h"
 #include "proxy/config/tree.h"
 #include "proxy/config/value.h"
 
@@ -428,4 +429,5 @@ checks_run(const struct tree *tree, const struct config *config)
 	check_classes(tree, config);
 	check_unreachable(tree);
 	check_late_points(tree);
+	rule_lint(tree, config);
 }

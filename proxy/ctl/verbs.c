@@ -63,6 +63,11 @@ const struct verb verbs[] = {
 	 "would have left; of a capture file only the first plan of each SYN;\n"
 	 "needs no tarryd",
 	 verb_replay},
+	{"lint", "[FILE]", 0, 1,
+	 "say what is wrong in a configuration, and which of its rules do\n"
+	 "nothing: never reached, never true, points that nobody can have;\n"
+	 "needs no tarryd",
+	 verb_lint},
 	{"verdict", "WORD WHO [SOCKET]", 2, 3,
 	 "tell what became of a mail: WORD is one of ham, spam, virus,\n"
 	 "unknown_user, rejected, deferred, delivered, bounced; WHO is the\n"

@@ -60,6 +60,9 @@ verb_run_fn verb_simulate;
 /* show_replay.c */
 verb_run_fn verb_replay;
 
+/* show_lint.c */
+verb_run_fn verb_lint;
+
 /* say_verdict.c */
 verb_run_fn verb_verdict;
 

@@ -280,3 +280,19 @@ def test_a_capture_tells_the_first_plan_of_each_syn(place):  # noqa: F811
                                           rules).stdout
     done, rows = replay(path, rules, "--against", rules)
     assert rows[0]["against"]["class"] == rows[0]["class"]
+
+
+def test_lint_tells_of_rules_that_do_nothing(place):  # noqa: F811
+    assert (ctl("lint").returncode, ctl("lint").stdout) == (0, "")
+    rules = place / "rules.ini"
+    rules.write_text("[listen smtp]\naddress = 127.0.0.1:0\n"
+                     "[rule a]\nmss = 1000..1500\nclass = pass\n"
+                     "[rule b]\nmss = 1200\nclass = pass\n")
+    done = ctl("lint", rules)
+    assert (done.returncode, done.stdout) == (
+        3, f"{rules}:6: warning: [rule b]: is never reached, [rule a] in "
+        "line 3 decides whenever it holds; put it in front\n")
+    note = json.loads(ctl("--json", "lint", rules).stdout)
+    assert (note["kind"], note["line"]) == ("warning", 6)
+    rules.write_text("[rule]\n")
+    assert ctl("lint", rules).returncode == 1

@@ -150,7 +150,7 @@ rules_arrive(void **state)
 		   "syn = *:128:*:*:8192,*:mss,nop,ws,nop,nop,sok:*:0\n"
 		   "syn = unknown\nmss = ..1400\ndistance = 12\n"
 		   "label = One, unknown, Two 2\nearly_talker = no\n"
-		   "family = 64:*:*\nstack = *:64:*:*,*:*:*:*\n"
+		   "family = 64:*:*\nstack = *:128:*:*,*:*:*:*\n"
 		   "network = 192.0.2.1, 2001:db8::/32\nnetwork = 10.0.0.0/8\n"
 		   "[class quick]\ngreet = 1s\nreply = 2s\n"
 		   "[class slow]\ngreet = 15s\nteaser = yes\nreply = 5s\n"
@@ -283,14 +283,21 @@ negations_and_counters_arrive(void **state)
 #include "tarry/evidence.def"
 #undef EVIDENCE
 	};
-	struct config *c = load_good(
-	    LISTEN "[rule a]\nclass = pass\nsession.unknown_users = 5..\n"
-		   "not.syn = unknown\nsyn = *:64:*:*:*,*:*:*:*\n"
-		   "not.client.rate = ..3\nclient.rate = 2..9\n"
-		   "not.listener = smtp\n");
+	char *said;
+	int rc;
+	struct config *c =
+	    load(LISTEN "[rule a]\nclass = pass\nsession.unknown_users = 5..\n"
+			"not.syn = unknown\nsyn = *:64:*:*:*,*:*:*:*\n"
+			"not.client.rate = ..3\nclient.rate = 2..9\n"
+			"not.listener = smtp\n",
+		 NULL, &rc, &said);
 	const struct policy_rule *rule = &c->policy.rules[0];
 
 	(void)state;
+	assert_string_equal(
+	    said, "F:3: warning: [rule a]: not.syn = unknown says nothing "
+		  "beside syn = *:64:*:*:*,*:*:*:*; it can go\n");
+	free(said);
 	assert_true(c->policy.counts_matter);
 	assert_int_equal(rule->conditions_count, 6);
 	for (size_t i = 0; i < rule->conditions_count; i++) {
