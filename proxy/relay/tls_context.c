@@ -108,6 +108,18 @@ note_end(struct tls_context *t, const X509 *x)
 		t->ends = end;
 }
 
+/* It is used all the same: most senders do not look. */
+static void
+warn_if_expired(const X509 *x, const struct config_path *p,
+		struct report *report)
+{
+	if (X509_cmp_current_time(X509_get0_notAfter(x)) < 0)
+		report_add(report, REPORT_WARNING, p->file, p->line,
+			   "tls.certificate: %s: has expired; senders that "
+			   "look at it keep their mail",
+			   p->path);
+}
+
 static SSL_CTX *
 new_ctx(struct tls_context *t)
 {
@@ -157,6 +169,7 @@ load_one(struct tls_context *t, size_t i, const struct config_certificate *c,
 		return;
 	}
 	note_end(t, SSL_CTX_get0_certificate(ctx));
+	warn_if_expired(SSL_CTX_get0_certificate(ctx), &c->certificate, report);
 }
 
 int

@@ -81,3 +81,17 @@ def test_a_key_that_cannot_be_used(start_sink, place, running, make):
         os.close(master)
     assert "without a pass phrase" in told.stderr
     assert told.returncode == 1
+
+
+def test_an_expired_certificate_is_warned_of(start_sink, place, running):
+    own(place, running, start_sink().port, **QUICK)
+    subprocess.run(
+        ["faketime", "2020-01-01", "openssl", "req", "-x509", "-key",
+         place / "a.key", "-out", place / "a.crt", "-days", "30", "-subj",
+         "/CN=mx.example"], check=True, capture_output=True)
+    told = subprocess.run(
+        [str(BUILD / "tarryd"), "-t", "-c", str(place / "tarry.ini")],
+        capture_output=True, text=True, timeout=DEADLINE)
+    assert told.returncode == 0
+    assert re.search(r"warning: tls.certificate: \S+a.crt: has expired",
+                     told.stderr)
