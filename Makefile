@@ -157,6 +157,9 @@ bench: deps-bench
 bench-memory:
 	$(MAKE) -s $(BUILD)/tests/bench/memory
 	@$(BUILD)/tests/bench/memory $(BENCH)
+	$(MAKE) -s all $(BUILD)/tests/bench/turns.so
+	@TARRY_ROWS=1000000 TARRY_CHANGED=150000 TARRY_BUILD=$(BUILD) \
+	  $(PYTHON) -m pytest -q -s tests/e2e/test_store_turns.py
 
 # The relay under valgrind, driven by the end-to-end tests.
 memcheck: deps-test

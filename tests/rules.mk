@@ -59,6 +59,12 @@ $(BUILD)/tests/bench/memory: $(call OBJ,tests/bench/memory.c) \
 	$(LINK) $(call PKG,--libs,$(PKGS_tarryd))
 tests: $(BUILD)/tests/bench/memory
 
+# To be loaded into tarryd: how long its loops work between two waits.
+$(BUILD)/tests/bench/turns.so: tests/bench/turns.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O2 -fPIC -shared -Wall -Wextra -o $@ $< -ldl
+tests: $(BUILD)/tests/bench/turns.so
+
 FUZZ_SECONDS ?= 10
 FUZZ_SAN := -fsanitize=fuzzer-no-link,address,undefined
 FUZZ_RUNS := $(FUZZERS:%_fuzz=fuzz-%)
