@@ -88,6 +88,7 @@ struct reputation {
 	uint8_t level;	    /* enum ledger_kind: the finest that was known, or
 			       that proved it; LEDGER_ALL: none */
 	bool is_proven;
+	bool is_pinned; /* by the operator, whatever was learnt */
 };
 
 /* For who holds no locks: fills h->rows and h->now_s; adds to each row. */

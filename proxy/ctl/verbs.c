@@ -41,6 +41,14 @@ const struct verb verbs[] = {
 	 "on: only note what would be delayed, off: delay it; RULE alone, or\n"
 	 "all; until the configuration is read again; nothing: say what is",
 	 verb_shadow},
+	{"set", "[WHO good|suspect|bad [DURATION]]", 0, 3,
+	 "pin what rules take for the reputation of WHO, an address, network or\n"
+	 "signature (* may stand in it), for DURATION (1d), whatever is learnt;\n"
+	 "nothing: say who is pinned",
+	 verb_set},
+	{"unset", "WHO", 1, 1,
+	 "take that back; WHO as it was written",
+	 verb_unset},
 	{"drain", "", 0, 0,
 	 "shut down: no new clients, all delays end, sessions run to their end",
 	 verb_drain},

@@ -45,6 +45,10 @@ verb_run_fn verb_effect;
 /* show_patience.c */
 verb_run_fn verb_patience;
 
+/* do_set.c */
+verb_run_fn verb_set;
+verb_run_fn verb_unset;
+
 /* do_reload.c: reload, shadow, drain, release */
 verb_run_fn verb_reload;
 verb_run_fn verb_shadow;

@@ -158,6 +158,7 @@ stop(struct control *c)
 	gate_free(c->gate);
 	memory_free(c->memory);
 	effects_free(c->effects);
+	pins_free(c->pins);
 	free(c->workers);
 	free(c->threads);
 	free(c->metrics);

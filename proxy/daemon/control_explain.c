@@ -321,23 +321,20 @@ recall(struct control *c, struct evidence *e)
 	const struct history_names names = {.client = &e->client};
 	struct history_keys keys;
 	struct history h = {0};
+	enum reputation_standing standing;
 	struct reputation rep;
 
+	if (pins_find(c->pins, &e->client, NULL, uv_now(&c->loop), &standing)) {
+		pin_apply(&rep, standing);
+		reputation_tell(&rep, e);
+		return;
+	}
 	if (c->memory == NULL)
 		return;
 	memory_keys(c->memory, &names, &keys);
 	memory_recall(c->memory, &keys, uv_now(&c->loop), &h);
 	rep = reputation_of(&h);
-	e->is_proven = rep.is_proven;
-	e->present |= evidence_bit(EVIDENCE_PROVEN);
-	if (rep.confidence > 0) {
-		e->reputation_number = rep.number;
-		e->present |= evidence_bit(EVIDENCE_REPUTATION_NUMBER);
-	}
-	if (rep.standing == REPUTATION_UNKNOWN)
-		return;
-	e->reputation = reputation_name((enum reputation_standing)rep.standing);
-	e->present |= evidence_bit(EVIDENCE_REPUTATION);
+	reputation_tell(&rep, e);
 }
 
 void

@@ -86,8 +86,9 @@ take_memory(struct control *c)
 	c->threads = calloc(n + 1, sizeof(const struct metrics *));
 	c->workers = calloc(n, sizeof(struct worker *));
 	c->effects = effects_new();
-	if (c->gate == NULL || c->effects == NULL || c->metrics == NULL ||
-	    c->threads == NULL || c->workers == NULL)
+	c->pins = pins_new();
+	if (c->gate == NULL || c->effects == NULL || c->pins == NULL ||
+	    c->metrics == NULL || c->threads == NULL || c->workers == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i <= n; i++)
 		c->threads[i] = &c->metrics[i];
@@ -196,6 +197,7 @@ start_workers(struct control *c, uint64_t nofile)
 	    .memory = c->memory,
 	    .dns = c->names_asked.dns,
 	    .effects = c->effects,
+	    .pins = c->pins,
 	    .holdout_salt = c->holdout_salt,
 	    .wall_ms = c->wall_ms,
 	    .notice = on_notice,

@@ -28,6 +28,7 @@
 #include "proxy/evidence/verdict_wait.h"
 #include "proxy/memory/effects.h"
 #include "proxy/memory/memory.h"
+#include "proxy/memory/pins.h"
 #include "proxy/memory/store.h"
 #include "proxy/relay/gate.h"
 #include "proxy/relay/mta_probe.h"
@@ -113,7 +114,8 @@ struct control {
 	uint32_t slots_reserve; /* of the MTA's */
 	struct gate *gate;
 	struct memory *memory; /* or NULL: none is wanted */
-	struct store *store;   /* or NULL: likewise */
+	struct pins *pins;
+	struct store *store; /* or NULL: likewise */
 	struct effects *effects;
 	struct control_keep *keep; /* or NULL: nothing is kept */
 	uint64_t holdout_salt;
@@ -191,6 +193,10 @@ enum reload_result control_set_modes(struct control *c,
 json_t *control_modes_json(const struct control *c);
 void control_forget_modes(struct control *c);
 void control_shadow(void *ctx, struct control_request *r);
+
+/* control_pins.c */
+void control_set(void *ctx, struct control_request *r);
+void control_unset(void *ctx, struct control_request *r);
 
 /* A worker has let go of the old rules; the loop looks whether all have. */
 void control_watch_reload(struct control *c);

@@ -86,6 +86,8 @@ static const struct control_verb verbs[] = {
     {"patience", control_say_patience},
     {"reload", reload},
     {"shadow", control_shadow},
+    {"set", control_set},
+    {"unset", control_unset},
     {"drain", drain},
     {"dump", control_dump},
     {"load", control_load},

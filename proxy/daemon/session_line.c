@@ -363,7 +363,9 @@ put_reputation(struct log_line *l, const struct session_report *r)
 	log_line_number(l, "reputation_number", p->number);
 	log_line_number(l, "reputation_confidence", p->confidence);
 	log_line_text(l, "reputation_level",
-		      ledger_kind_name((enum ledger_kind)p->level),
+		      p->is_pinned
+			  ? "operator"
+			  : ledger_kind_name((enum ledger_kind)p->level),
 		      LOG_PEER_CAP);
 	log_line_flag(l, "proven", p->is_proven);
 }

@@ -2,6 +2,7 @@
 
 #include "proxy/daemon/session_report.h"
 #include "proxy/memory/memory.h"
+#include "proxy/memory/pins.h"
 #include "proxy/relay/lookup.h"
 #include "proxy/relay/worker_state.h"
 
@@ -65,6 +66,21 @@ recall(const struct conn *c, const struct history_keys *keys, struct history *h)
 	h->is_behaving_badly = false;
 }
 
+/* What the operator says holds; true if that is anything. */
+static bool
+pinned(const struct conn *c, const struct evidence *e, struct reputation *r)
+{
+	const struct worker *w = worker_of(c);
+	enum reputation_standing standing;
+
+	if (!pins_find(w->options.pins, &e->client,
+		       evidence_has(e, EVIDENCE_SYN) ? &e->syn : NULL,
+		       uv_now(&w->loop), &standing))
+		return false;
+	pin_apply(r, standing);
+	return true;
+}
+
 void
 recall_gather(const struct conn *c, struct evidence *e)
 {
@@ -75,6 +91,10 @@ recall_gather(const struct conn *c, struct evidence *e)
 	struct history h;
 	struct reputation r;
 
+	if (pinned(c, e, &r)) {
+		reputation_tell(&r, e);
+		return;
+	}
 	if (m == NULL)
 		return;
 	names = names_of(c, e, evidence_has(e, EVIDENCE_JA4) ? e->ja4 : NULL,
@@ -96,6 +116,7 @@ recall_learn(const struct conn *c, const struct evidence *e,
 	struct history h;
 	struct ledger_delta delta;
 
+	report->has_reputation = pinned(c, e, &report->reputation);
 	if (w->options.memory == NULL)
 		return;
 	names = names_of(c, e, report->ja4, dialect);
@@ -105,7 +126,8 @@ recall_learn(const struct conn *c, const struct evidence *e,
 	if (c->session.slowed_by > 0)
 		report->standing_before =
 		    (enum reputation_standing)reputation_of(&h).standing;
-	report->reputation = judge(&c->session, &h);
+	if (!report->has_reputation)
+		report->reputation = judge(&c->session, &h);
 	report->has_reputation = true;
 	reputation_session(&c->session, &delta);
 	memory_learn(w->options.memory, &keys, &delta, uv_now(&w->loop),

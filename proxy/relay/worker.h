@@ -16,6 +16,7 @@
 
 struct config;
 struct effects;
+struct pins;
 struct dns;
 struct gate;
 struct asn;
@@ -68,6 +69,7 @@ struct worker_options {
 	struct dns *dns;	       /* woken for the feed; or NULL: none */
 	struct name_feed *name_feed;   /* or NULL: none */
 	struct session_feed *sessions; /* told which there are; or NULL */
+	struct pins *pins;	       /* what the operator says of senders */
 	struct effects *effects;       /* or NULL: nothing is compared */
 	uint64_t holdout_salt;	       /* secret; see holdout.h */
 	uint64_t wall_ms;	       /* Unix time when the loop's was 0 */
