@@ -83,7 +83,7 @@ static void put(struct metrics_text *t, const char *format, ...)
 static void
 put_bytes(struct metrics_text *t, const char *text, size_t len)
 {
-	if (!grow(t, len))
+	if (len == 0 || !grow(t, len))
 		return;
 	memcpy(t->text + t->len, text, len);
 	t->len += len;

@@ -85,12 +85,16 @@ def play(make, port, minutes, per_second):
             per_second * (1 + .6 * math.sin(age))))
 
 
-def shoot(rig, tarryd, out):
+def shoot(rig, tarryd, out, speed):
     browser = rig.Browser()
     try:
         browser.open(tarryd)
         browser.wait(lambda: browser.count(".chart canvas") >= 10 and
                      browser.count("#held tbody tr") > 1, "the page")
+        if speed > 1:
+            browser.press('[data-range="24h"]')
+            browser.wait(lambda: browser.text("[aria-pressed=true]") ==
+                         "24 h", "the day")
         browser.shoot(out / "dashboard.png")
         browser.shoot(out / "dashboard-phone.png", 390)
         browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
@@ -136,7 +140,7 @@ def main():
                   tarryd.port, args.minutes + .5, 7 * args.speed ** .3))
         player.start()
         player.join(args.minutes * 60)
-        shoot(window_rig, tarryd, args.out)
+        shoot(window_rig, tarryd, args.out, args.speed)
     finally:
         tarryd.stop()
 
