@@ -25,7 +25,7 @@ ALONE = ["tests/e2e/test_faults_around.py", "tests/e2e/test_faults_clients.py",
          "tests/e2e/test_faults_flood.py", "tests/e2e/test_faults_limits.py",
          "tests/e2e/test_faults_mta.py", "tests/e2e/test_teardown.py",
          "tests/e2e/test_reload_load.py", "tests/e2e/test_window_load.py",
-         "tests/lab/test_demo.py"]
+         "tests/lab/test_demo.py", "tests/lab/test_dialects.py"]
 # Tests that need a core, or count what does not depend on time.
 PAIRS = ["tests/lab/test_witness.py", "tests/lab/test_rules.py",
          "tests/lab/test_upload.py", "tests/e2e/test_bench.py",
