@@ -1,6 +1,7 @@
 """tarryctl set and unset: what the operator says of a sender holds."""
 import pytest
 
+from conftest import wait_until
 from test_memory import SLOW, good_mta, session, spam_filter  # noqa: F401
 
 
@@ -50,8 +51,7 @@ def test_the_smallest_network_wins_over_any_signature(tarryd):
 
 def test_time_ends_it(tarryd):
     assert tarryd.ctl("set", "127.0.7.1", "bad", "1s").returncode == 0
-    while "127.0.7.1" in pins(tarryd):
-        pass
+    wait_until(lambda: "127.0.7.1" not in pins(tarryd), "the end of it")
     assert "reputation_level=operator" not in session(tarryd, "127.0.7.1")
 
 
