@@ -45,9 +45,6 @@ static const struct level by_place[] = {{LEDGER_REGION, 8},
 					{LEDGER_POOL, 24},
 					{LEDGER_CLIENT, 1000}};
 
-static const enum ledger_kind by_looks[] = {
-    LEDGER_PAIR, LEDGER_SYN, LEDGER_DIALECT, LEDGER_JA4, LEDGER_STACK};
-
 #define LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 const char *
@@ -136,9 +133,10 @@ is_common(const struct history *h, const struct ledger_row *row)
 	       row->counts[LEDGER_DELIVERED] * COMMON_PART > all;
 }
 
-/* The pair is finer than the last of any levels. */
+/* The pair is finer than the last of any levels. What came from fewer
+ * networks than `least` counts at no level. */
 static struct share
-refine_looks(const struct history *h, struct share s,
+refine_looks(const struct history *h, struct share s, unsigned least,
 	     const struct level *levels, size_t count)
 {
 	const struct ledger_row *pair = &h->rows[LEDGER_PAIR];
@@ -148,7 +146,7 @@ refine_looks(const struct history *h, struct share s,
 		const struct ledger_row *finer =
 		    finer_of(h, levels + i + 1, count - i - 1);
 
-		if (!is_seen(row))
+		if (!is_seen(row) || ledger_networks(row) < least)
 			continue;
 		if (finer == NULL && row != pair && is_seen(pair))
 			finer = pair;
@@ -161,16 +159,18 @@ refine_looks(const struct history *h, struct share s,
 
 /* By the SYN and by the way it speaks; the worse of both, then both. */
 static struct share
-looks_of(const struct history *h)
+looks_of(const struct history *h, unsigned least)
 {
 	const struct share none = {.mean = NEUTRAL};
-	const struct share syn = refine_looks(h, none, by_syn, LEN(by_syn));
-	const struct share talk = refine_looks(h, none, by_talk, LEN(by_talk));
+	const struct share syn =
+	    refine_looks(h, none, least, by_syn, LEN(by_syn));
+	const struct share talk =
+	    refine_looks(h, none, least, by_talk, LEN(by_talk));
 	const struct share worse =
 	    talk.weight > 0 && (syn.weight <= 0 || talk.mean > syn.mean) ? talk
 									 : syn;
 
-	return refine_looks(h, worse, by_pair, LEN(by_pair));
+	return refine_looks(h, worse, least, by_pair, LEN(by_pair));
 }
 
 static struct share
@@ -186,17 +186,6 @@ place_of(const struct history *h, struct share s)
 				   by_place[i].most);
 	}
 	return s;
-}
-
-/* Looks that came from a few networks only say no more than those do. */
-static bool
-are_widespread(const struct history *h)
-{
-	for (size_t i = 0; i < LEN(by_looks); i++) {
-		if (ledger_networks(&h->rows[by_looks[i]]) >= NETWORKS_MIN)
-			return true;
-	}
-	return false;
 }
 
 /* The variance of the mean of a beta distribution. */
@@ -222,15 +211,16 @@ is_surely_below(struct share s, double limit)
 	return less > 0 && less * less > DEVIATIONS_2 * variance(s);
 }
 
-/* How many of the sources that do not depend on each other say bad. */
+/* How many of the sources that do not depend on each other say bad. Looks that
+ * came from a few networks say no more than those do. */
 static unsigned
-bad_sources(const struct history *h, struct share looks)
+bad_sources(const struct history *h)
 {
+	const struct share looks = looks_of(h, NETWORKS_MIN);
 	const struct share place = place_of(h, (struct share){.mean = NEUTRAL});
 	unsigned n = h->is_behaving_badly ? 1 : 0;
 
-	if (looks.weight >= MIN_BAD && are_widespread(h) &&
-	    is_surely_above(looks, SHARE_SUSPECT))
+	if (looks.weight >= MIN_BAD && is_surely_above(looks, SHARE_SUSPECT))
 		n++;
 	if (place.weight >= MIN_BAD && is_surely_above(place, SHARE_SUSPECT))
 		n++;
@@ -246,7 +236,7 @@ judge(const struct history *h, struct share looks, struct share s)
 		return REPUTATION_GOOD;
 	if (!is_surely_above(s, SHARE_SUSPECT))
 		return REPUTATION_UNKNOWN;
-	if (s.mean >= SHARE_BAD && bad_sources(h, looks) >= 2)
+	if (s.mean >= SHARE_BAD && bad_sources(h) >= 2)
 		return REPUTATION_BAD;
 	return REPUTATION_SUSPECT;
 }
@@ -286,19 +276,19 @@ find_proof(const struct history *h, struct reputation *r)
 struct reputation
 reputation_of(const struct history *h)
 {
-	const struct share looks = looks_of(h);
+	const struct share looks = looks_of(h, 0);
 	const struct share s = place_of(h, looks);
-	enum reputation_standing standing = judge(h, looks, s);
+	const enum reputation_standing standing = judge(h, looks, s);
+	const bool is_better = h->delivered > 0 && standing > REPUTATION_GOOD;
 	struct reputation r = {
+	    .standing = (uint8_t)(is_better ? standing - 1 : standing),
 	    .number = (uint8_t)(s.mean * 100 + 0.5),
 	    .confidence = (uint8_t)(100 * s.weight / (s.weight + PRIOR)),
 	    .level = (uint8_t)finest(h),
 	};
 
-	if (h->delivered > 0 && standing > REPUTATION_GOOD)
-		standing--;
-	r.standing = (uint8_t)standing;
-	/* A client that is bad itself is not saved by its neighbours. */
+	/* A client that is bad itself is not saved by its neighbours, nor by
+	 * what it has just delivered. */
 	if (standing != REPUTATION_BAD)
 		(void)find_proof(h, &r);
 	return r;

@@ -21,18 +21,22 @@
  *	where:  region -> network -> pool -> client
  *
  * Each level counts what the finer one has not. `where` begins with the share
- * of `looks`; coarse levels count as a few
- * observations at most, so that no neighbours outvote a sender. What is
- * judged is the share of bad less, or more, one and a half of its standard
- * deviations: suspect is who is surely above 0.68, so that a forwarder half of
- * whose mail is spam is not.
+ * of `looks`; its coarse levels count as a few observations at most (region 8,
+ * network and pool 24), so that no neighbours outvote a sender. What is judged
+ * is the share of bad less, or more, one and a half of its standard
+ * deviations: good is who is surely below 0.25 and has an observation of its
+ * own; suspect is who is surely above 0.68, so that a forwarder half of whose
+ * mail is spam is not.
  *
  * Guards. Looks that carry more than a fiftieth of all delivered mail, or of
- * which that cannot be known yet, are never thought worse than 1/2: they are
- * what good senders look like too. Bad takes two of three sources that do not
- * depend on each other: looks by themselves, if seen from four networks or
- * more, where by itself, and how the session behaves. A sender that has proved
- * itself is good.
+ * which that cannot be known yet, as fewer than 50 messages are known, are
+ * never thought worse than 1/2: they are what good senders look like too. Bad
+ * takes a share of 0.85 and two of three sources that do not depend on each
+ * other, each surely above 0.68 by four observations or more: looks by
+ * themselves, of which only levels seen from four networks or more count;
+ * where by itself; and how the session behaves. A sender that has proved
+ * itself, by its address, pool or network (ledger_is_proven), is good, unless
+ * it is bad: neighbours do not save it.
  */
 #ifndef TARRY_REPUTATION_H
 #define TARRY_REPUTATION_H
@@ -98,8 +102,9 @@ void history_add(struct ledger *l, const struct history_keys *keys,
 		 const struct ledger_delta *delta, uint32_t now_s);
 
 /*
- * The reputation of a session with this history. One message delivered in
- * this session makes it better by one step. Never allocates.
+ * The reputation of a session with this history. A message delivered in this
+ * session makes it better by one step, and no more are counted. Never
+ * allocates.
  */
 struct reputation reputation_of(const struct history *h);
 

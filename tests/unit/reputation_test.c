@@ -109,6 +109,16 @@ static const struct {
      REPUTATION_SUSPECT,
      85,
      100},
+    {"one network's own, in looks that many networks share",
+     {{LEDGER_ALL, 10000},
+      {LEDGER_STACK, 100, 50, 0, MANY},
+      {LEDGER_PAIR, 0, 50, 0, FEW},
+      {LEDGER_CLIENT, 0, 50}},
+     0,
+     0,
+     REPUTATION_SUSPECT,
+     85,
+     100},
     {"a bad client is one source",
      {{LEDGER_ALL, 9000}, {LEDGER_NETWORK, 0, 60}, {LEDGER_CLIENT, 0, 60}},
      0,
@@ -271,6 +281,33 @@ there_is_no_cliff(void **state)
 		before = r.number;
 	}
 	assert_in_range(before, 97, 99);
+}
+
+/* It is a step better for what it delivers, never good by its neighbours. */
+static void
+neighbours_do_not_save_who_is_bad(void **state)
+{
+	static const struct seen seen[] = {{LEDGER_ALL, 9000},
+					   {LEDGER_SYN, 0, 60, 0, MANY},
+					   {LEDGER_NETWORK, 1900, 60},
+					   {LEDGER_CLIENT, 0, 60}};
+	static const enum reputation_standing want[] = {REPUTATION_BAD,
+							REPUTATION_SUSPECT};
+
+	(void)state;
+	for (uint32_t delivered = 0; delivered < 2; delivered++) {
+		struct history h;
+		struct reputation r;
+
+		fill(&h, seen, 4);
+		h.rows[LEDGER_NETWORK].proof_messages = 3;
+		h.rows[LEDGER_NETWORK].proof_sessions = 2;
+		h.rows[LEDGER_NETWORK].proof_s = NOW;
+		h.delivered = delivered;
+		r = reputation_of(&h);
+		assert_int_equal(r.standing, want[delivered]);
+		assert_false(r.is_proven);
+	}
 }
 
 static void
@@ -448,6 +485,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(histories_say),
 	    cmocka_unit_test(there_is_no_cliff),
+	    cmocka_unit_test(neighbours_do_not_save_who_is_bad),
 	    cmocka_unit_test(proof_is_by_client_pool_or_network),
 	    cmocka_unit_test(a_session_is_one_observation),
 	    cmocka_unit_test(a_verdict_takes_back),
