@@ -196,6 +196,8 @@ before_relay(const struct session *s, char *out, size_t cap)
 		snprintf(out, cap,
 			 "it waits for a place in its class, whose "
 			 "cap is full");
+	else if (s->phase == PHASE_GREET && s->counts.dials > 0)
+		snprintf(out, cap, "%s", words[PHASE_DIAL]);
 	else
 		snprintf(out, cap, "%s", words[s->phase]);
 }

@@ -214,7 +214,7 @@ class FaultLab(Lab):
         self.watch.stop()
         for load in loads:
             per_s = load.sum["sessions"] * 1000 / load.sum["begun_ms"]
-            assert per_s > 0.95 * load.rate, \
+            assert per_s > 0.8 * load.rate, \
                 f"only {per_s:.0f} sessions a second were begun"
         seen = self.watch.values("tarry_connections_held", self.begin,
                                  self.end)
