@@ -7,7 +7,7 @@ PKGS_tarryd := libuv inih libmicrohttpd libxxhash libcap-ng jansson libssl \
 	libcrypto sqlite3 libcares libpsl libmaxminddb
 PKGS_tarry-sidecar := libuv libpcap libxxhash libcap-ng
 PKGS_tarry-sink := libuv
-PKGS_tarryctl := jansson inih libpcap
+PKGS_tarryctl := jansson inih libpcap ncurses
 PKG = $(shell pkg-config $(1) $(2) 2>/dev/null)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion \

@@ -9,7 +9,7 @@ set -eu
 build='make gcc libc6-dev pkg-config xxd libuv1-dev libinih-dev
 	libmicrohttpd-dev libjansson-dev libxxhash-dev libcap-ng-dev
 	libpcap-dev libsqlite3-dev libssl-dev libc-ares-dev
-	libpsl-dev libmaxminddb-dev gzip libjs-dygraphs'
+	libpsl-dev libmaxminddb-dev libncurses-dev gzip libjs-dygraphs'
 run='swaks'
 test='chromium chromium-driver clang clang-format cppcheck curl faketime iproute2 libclang-rt-14-dev
 	libcmocka-dev libglib2.0-0 liblwip-dev libnet-ssleay-perl mandoc nftables

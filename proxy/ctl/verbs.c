@@ -10,6 +10,15 @@ const struct verb verbs[] = {
 	{"sessions", "[COUNT]", 0, 1,
 	 "who is connected, COUNT at most (100): class, rule, how long held",
 	 verb_sessions},
+	{"signatures", "[COUNT]", 0, 1,
+	 "which stack signatures there were of late, COUNT at most (50), and\n"
+	 "what became of their mail",
+	 verb_signatures},
+	{"top", "[once]", 0, 1,
+	 "status, signatures and sessions, live; who is held longest comes\n"
+	 "first, and keys choose and release a session; once, or where there\n"
+	 "is no terminal: print it and end",
+	 verb_top},
 	{"explain", "ADDRESS[:PORT]|SESSION", 1, 1,
 	 "why that session, or the latest one of that client, is treated as it\n"
 	 "is: each rule and its conditions, the plan, what holds it now; of an\n"

@@ -33,6 +33,12 @@ verb_run_fn verb_status;
 /* show_sessions.c */
 verb_run_fn verb_sessions;
 
+/* show_signatures.c */
+verb_run_fn verb_signatures;
+
+/* top.c */
+verb_run_fn verb_top;
+
 /* show_explain.c */
 verb_run_fn verb_explain;
 

@@ -244,6 +244,8 @@ void control_free_window(struct control *c);
  * references; NULL: no memory. */
 json_t *control_history_json(struct control *c, enum http_api what);
 json_t *control_signatures_json(struct control *c);
+/* The verb `signatures`: the same, a line each. */
+void control_say_signatures(void *ctx, struct control_request *r);
 
 /* control_live.c: sessions that are held now. NULL: no memory. */
 struct control_live *control_live_new(void);

@@ -79,6 +79,7 @@ reload(void *ctx, struct control_request *r)
 static const struct control_verb verbs[] = {
     {"status", control_say_status},
     {"sessions", control_say_sessions},
+    {"signatures", control_say_signatures},
     {"explain", control_explain},
     {"release", control_release},
     {"doctor", control_doctor},

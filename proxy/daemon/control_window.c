@@ -315,6 +315,42 @@ control_history_json(struct control *c, enum http_api what)
 	return range_json(c, trend, &ranges[what]);
 }
 
+static json_t *
+signature_json(const struct tally_signature *row)
+{
+	json_t *out = json_pack("{so so}", "text", text_json(row->text),
+				"label", text_json(row->label));
+
+	for (size_t k = 0; k < COLUMNS; k++)
+		json_object_set_new(out, columns[k].name,
+				    json_integer(column_of(row->counts, k)));
+	return out;
+}
+
+void
+control_say_signatures(void *ctx, struct control_request *r)
+{
+	struct control *c = ctx;
+	struct control_window *w = &c->window;
+	const char *argument = control_request_argument(r);
+	unsigned long most = SIGNATURES_SHOWN;
+
+	if (argument[0] != '\0')
+		most = strtoul(argument, NULL, 10);
+	if (strspn(argument, "0123456789") != strlen(argument) || most == 0 ||
+	    most > TALLY_SIGNATURES) {
+		control_request_end(r, "the number of signatures is 1 to 256");
+		return;
+	}
+	if (w->rows != NULL)
+		take_signatures(c);
+	for (uint32_t i = 0; i < w->rows_count && i < most; i++)
+		control_request_say(r, signature_json(&w->rows[i]));
+	control_request_end(r, w->rows != NULL ? NULL
+					       : "nobody counts them, as "
+						 "http.address is empty");
+}
+
 json_t *
 control_signatures_json(struct control *c)
 {
@@ -322,17 +358,8 @@ control_signatures_json(struct control *c)
 	json_t *list = json_array();
 
 	take_signatures(c);
-	for (uint32_t i = 0; i < w->rows_count && i < SIGNATURES_SHOWN; i++) {
-		const struct tally_signature *row = &w->rows[i];
-		json_t *out = json_pack("{so so}", "text", text_json(row->text),
-					"label", text_json(row->label));
-
-		for (size_t k = 0; k < COLUMNS; k++)
-			json_object_set_new(
-			    out, columns[k].name,
-			    json_integer(column_of(row->counts, k)));
-		json_array_append_new(list, out);
-	}
+	for (uint32_t i = 0; i < w->rows_count && i < SIGNATURES_SHOWN; i++)
+		json_array_append_new(list, signature_json(&w->rows[i]));
 	return json_pack("{so sI sI}", "signatures", list, "counted",
 			 (json_int_t)w->rows_count, "room",
 			 (json_int_t)TALLY_SIGNATURES);
