@@ -50,7 +50,7 @@ const struct verb verbs[] = {
 	 "on: only note what would be delayed, off: delay it; RULE alone, or\n"
 	 "all; until the configuration is read again; nothing: say what is",
 	 verb_shadow},
-	{"set", "[WHO good|suspect|bad [DURATION]]", 0, 3,
+	{"set", "[WHO good|suspect|bad [[for] DURATION]]", 0, 4,
 	 "pin what rules take for the reputation of WHO, an address, network or\n"
 	 "signature (* may stand in it), for DURATION (1d), whatever is learnt;\n"
 	 "nothing: say who is pinned",

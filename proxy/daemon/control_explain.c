@@ -37,23 +37,37 @@ fact_value(const struct evidence *e, const struct policy_condition *c,
 }
 
 /* All that is known, by name. */
+/* For people: no rule can ask for it, but it is where a reputation is from. */
 static void
-say_facts(struct control_request *r, const struct evidence *e,
-	  const struct plan_trace *so_far)
+add_pin(struct control *c, const struct evidence *e, json_t *facts)
+{
+	enum reputation_standing standing;
+
+	if (pins_find(c->pins, &e->client,
+		      evidence_has(e, EVIDENCE_SYN) ? &e->syn : NULL,
+		      uv_now(&c->loop), &standing))
+		json_object_set_new(facts, "pinned by the operator",
+				    json_string(reputation_name(standing)));
+}
+
+static void
+say_facts(struct control *c, struct control_request *r,
+	  const struct evidence *e, const struct plan_trace *so_far)
 {
 	json_t *facts = json_object();
 
 	for (unsigned i = 0; i < EVIDENCE_COUNT; i++) {
-		const struct policy_condition c = {.kind =
-						       (enum evidence_kind)i};
-		json_t *value = fact_value(e, &c, so_far);
+		const struct policy_condition fact = {
+		    .kind = (enum evidence_kind)i};
+		json_t *value = fact_value(e, &fact, so_far);
 
-		if (json_is_null(value) || c.kind == EVIDENCE_LISTED)
+		if (json_is_null(value) || fact.kind == EVIDENCE_LISTED)
 			json_decref(value);
 		else
-			json_object_set_new(facts, condition_fact_name(c.kind),
-					    value);
+			json_object_set_new(
+			    facts, condition_fact_name(fact.kind), value);
 	}
+	add_pin(c, e, facts);
 	control_request_say(r, json_pack("{so}", "facts", facts));
 }
 
@@ -295,13 +309,13 @@ say_session(const struct control *c, struct control_request *r,
 }
 
 static void
-say_why(const struct control *c, struct control_request *r,
-	const struct evidence *e, const struct stress *stress)
+say_why(struct control *c, struct control_request *r, const struct evidence *e,
+	const struct stress *stress)
 {
 	struct explain x;
 
 	explain_start(&x, &c->settings.config->policy, e);
-	say_facts(r, e, &x.so_far);
+	say_facts(c, r, e, &x.so_far);
 	say_rules(c, r, &x);
 	say_plan(c, r, e, stress);
 }

@@ -1,5 +1,7 @@
 /*
- * The verbs `set` and `unset`: what the operator knows better for a time.
+ * The verbs `set` and `unset`: what the operator knows better for a time. It
+ * outlives the process as notes of the state file, whose time is when the pin
+ * ends; whenever one was changed all are written again, for they are few.
  */
 #include "proxy/daemon/control_state.h"
 
@@ -12,6 +14,7 @@
 
 #define USUAL_MS (24u * 3600u * 1000u)
 #define WHY_CAP 400
+#define NOTE "pin"
 
 /* The standings that may be pinned: unknown is what unset is for. */
 static bool
@@ -26,7 +29,7 @@ read_standing(const char *word, enum reputation_standing *out)
 	return false;
 }
 
-/* `WHO STANDING [DURATION]`, of which text[] is cut to pieces. False with
+/* `WHO STANDING [[for] DURATION]`, of which text[] is cut to pieces. False with
  * why[]. */
 static bool
 read_pin(char *text, uint64_t now_ms, struct pin *pin, char why[WHY_CAP])
@@ -37,6 +40,8 @@ read_pin(char *text, uint64_t now_ms, struct pin *pin, char why[WHY_CAP])
 	uint32_t ms = USUAL_MS;
 	struct value_why bad;
 
+	if (rest != NULL && strncmp(rest, "for ", 4) == 0)
+		rest += 4;
 	if (!pin_read(pin, who))
 		snprintf(why, WHY_CAP,
 			 "%.60s is no address, network or signature", who);
@@ -109,4 +114,76 @@ control_unset(void *ctx, struct control_request *r)
 				   ? NULL
 				   : "nothing is pinned on that: tarryctl "
 				     "set shows what is, as written");
+}
+
+/* In a thread of the pool: the loop's time is not for it to read. */
+static int
+put_pins(void *ctx, struct state_file *f)
+{
+	static struct pin all[PINS_CAP]; /* one flush at a time */
+	struct control *c = ctx;
+	const uint64_t changes = (uint64_t)pins_changes(c->pins) + 1;
+	size_t count;
+	int rc;
+
+	if (c->pins_written == changes)
+		return 0;
+	count = pins_list(c->pins, uv_hrtime() / 1000000, all);
+	rc = state_file_drop_notes(f, NOTE, INT64_MAX);
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		const uint32_t standing = all[i].standing;
+		const struct state_note note = {
+		    .kind = NOTE,
+		    .at = (int64_t)((c->wall_ms + all[i].until_ms) / 1000),
+		    .slot = (uint32_t)i,
+		    .name = all[i].who,
+		    .numbers = &standing,
+		    .count = 1,
+		};
+
+		rc = state_file_put_note(f, &note);
+	}
+	if (rc == 0)
+		c->pins_written = changes;
+	return rc;
+}
+
+static void
+put_pins_again(void *ctx)
+{
+	struct control *c = ctx;
+
+	c->pins_written = 0;
+}
+
+/* Whose time is over, and what is none, is passed over. */
+static void
+take_pin(void *ctx, const struct state_note *note)
+{
+	struct control *c = ctx;
+	const uint64_t now_ms = uv_now(&c->loop);
+	const int64_t left_s =
+	    note->at - (int64_t)((c->wall_ms + now_ms) / 1000);
+	struct pin pin;
+
+	if (note->count != 1 || note->numbers[0] > REPUTATION_BAD ||
+	    left_s <= 0 || left_s > PIN_MS_MAX / 1000 ||
+	    !pin_read(&pin, note->name))
+		return;
+	pin.standing = (enum reputation_standing)note->numbers[0];
+	pin.until_ms = now_ms + (uint64_t)left_s * 1000;
+	(void)pins_set(c->pins, &pin, now_ms);
+}
+
+void
+control_keep_pins(struct control *c)
+{
+	static const char *const kinds[] = {NOTE, NULL};
+	const struct store_keeper keeper = {.kinds = kinds,
+					    .ctx = c,
+					    .take = take_pin,
+					    .put = put_pins,
+					    .put_again = put_pins_again};
+
+	store_keep(c->store, &keeper);
 }

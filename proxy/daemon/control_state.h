@@ -115,6 +115,7 @@ struct control {
 	struct gate *gate;
 	struct memory *memory; /* or NULL: none is wanted */
 	struct pins *pins;
+	_Atomic uint64_t pins_written; /* + 1: pins_changes() then; 0: never */
 	struct store *store; /* or NULL: likewise */
 	struct effects *effects;
 	struct control_keep *keep; /* or NULL: nothing is kept */
@@ -194,7 +195,8 @@ json_t *control_modes_json(const struct control *c);
 void control_forget_modes(struct control *c);
 void control_shadow(void *ctx, struct control_request *r);
 
-/* control_pins.c */
+/* control_pins.c: pins are of the store too; reads what it had. */
+void control_keep_pins(struct control *c);
 void control_set(void *ctx, struct control_request *r);
 void control_unset(void *ctx, struct control_request *r);
 

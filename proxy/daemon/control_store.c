@@ -42,6 +42,8 @@ control_open_store(struct control *c)
 	}
 	rc = store_open(&c->store, &c->loop, c->memory, path, slots_of(c));
 	if (rc == 0)
+		control_keep_pins(c);
+	if (rc == 0)
 		rc = control_keep_effects(c);
 	return rc == 0 ? control_keep_hours(c) : rc;
 }

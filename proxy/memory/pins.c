@@ -8,6 +8,7 @@
 struct pins {
 	pthread_mutex_t lock;
 	_Atomic size_t count; /* read without the lock: none is common */
+	_Atomic uint32_t changes;
 	struct pin all[PINS_CAP];
 };
 
@@ -88,6 +89,7 @@ pins_set(struct pins *p, const struct pin *pin, uint64_t now_ms)
 		p->all[at] = *pin;
 	if (has_room && at == p->count)
 		p->count++;
+	p->changes += has_room;
 	(void)pthread_mutex_unlock(&p->lock);
 	return has_room;
 }
@@ -104,8 +106,15 @@ pins_unset(struct pins *p, const char *who, uint64_t now_ms)
 	is_there = at < p->count;
 	if (is_there)
 		p->all[at] = p->all[--p->count];
+	p->changes += is_there;
 	(void)pthread_mutex_unlock(&p->lock);
 	return is_there;
+}
+
+uint32_t
+pins_changes(const struct pins *p)
+{
+	return p->changes;
 }
 
 size_t

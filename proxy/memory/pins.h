@@ -2,7 +2,7 @@
  * Verdicts that an operator pins on senders for a time: a client, a network,
  * or all whose SYN matches a pattern. A pin is what reputation rules see, in
  * place of what was learnt; it refuses nobody by itself. A fixed number of
- * them, in memory alone.
+ * them.
  *
  * One lock, taken only while there are pins; times are those of the loops
  * (CLOCK_MONOTONIC, ms).
@@ -41,6 +41,10 @@ bool pins_set(struct pins *p, const struct pin *pin, uint64_t now_ms);
 
 /* False if there is none for that text. */
 bool pins_unset(struct pins *p, const char *who, uint64_t now_ms);
+
+/* How often the pins were changed so far; one that ends by itself is none. Any
+ * thread, at any time. */
+uint32_t pins_changes(const struct pins *p);
 
 /* Copies those that hold, PINS_CAP at most, to out[]; returns how many. */
 size_t pins_list(struct pins *p, uint64_t now_ms, struct pin *out);

@@ -63,7 +63,7 @@ struct store_keeper {
 	void (*put_again)(void *ctx);
 };
 
-#define STORE_KEEPERS 2
+#define STORE_KEEPERS 3
 
 /* Gives it all its notes; from now on it is asked at each flush. Before the
  * first tick; ctx outlives the store. `s` may be NULL: nothing happens. */
