@@ -116,7 +116,7 @@ struct control {
 	struct memory *memory; /* or NULL: none is wanted */
 	struct pins *pins;
 	_Atomic uint64_t pins_written; /* + 1: pins_changes() then; 0: never */
-	struct store *store; /* or NULL: likewise */
+	struct store *store;	       /* or NULL: likewise */
 	struct effects *effects;
 	struct control_keep *keep; /* or NULL: nothing is kept */
 	uint64_t holdout_salt;
