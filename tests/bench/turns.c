@@ -3,9 +3,8 @@
  * LD_PRELOAD. Each thread that waits by epoll has a line of the file
  * TARRY_TURNS, made by whoever asks and read by it at any time:
  *
- *   turns, the longest in us on the wall, the longest in us of the processor
- *
- * The first line is the thread that began to wait first.
+ *   turns, the longest in us on the wall, the longest in us of the processor,
+ *   1 if it is the main thread
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -25,6 +24,7 @@ struct line {
 	_Atomic uint64_t turns;
 	_Atomic uint64_t wall_us;
 	_Atomic uint64_t cpu_us;
+	_Atomic uint64_t is_main;
 };
 
 typedef int wait_fn(int epfd, struct epoll_event *events, int max, int ms,
@@ -78,6 +78,8 @@ end_turn(void)
 	if (mine == NULL) {
 		i = atomic_fetch_add(&lines_count, 1);
 		mine = i < LINES ? &lines[i] : NULL;
+		if (mine != NULL)
+			atomic_store(&mine->is_main, gettid() == getpid());
 		return; /* what came before the loop is no turn of it */
 	}
 	atomic_fetch_add(&mine->turns, 1);

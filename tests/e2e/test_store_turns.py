@@ -22,7 +22,7 @@ ROWS = int(os.environ.get("TARRY_ROWS", "20000"))
 CHANGED = int(os.environ.get("TARRY_CHANGED", "3000"))
 TURN_MAX_US = 5000
 LONG = 240
-LINE = struct.Struct("QQQ")
+LINE = struct.Struct("QQQQ")
 
 
 def make_rows(path, count, sessions):
@@ -35,7 +35,8 @@ def make_rows(path, count, sessions):
 
 
 def turns(path):
-    """Of each loop: turns, longest in us on the wall and of the processor."""
+    """Of each loop: turns, longest in us on the wall and of the processor,
+    whether it is that of the main thread."""
     data = path.read_bytes()
     return [line for line in LINE.iter_unpack(data) if line[0] > 0]
 
@@ -91,14 +92,16 @@ def test_no_turn_is_long(start_sink, start_tarryd, control_path, tmp_path,
     load.join()
     found = turns(lines)
     assert len(found) >= 3, "the main thread and two workers"
+    assert sum(is_main for *_, is_main in found) == 1
     print(f"{ROWS} rows loaded and written in {written[0]:.1f} s, {CHANGED} "
           f"changed in {written[1]:.1f} s, {load.sent} mails meanwhile")
-    for count, wall, cpu in found:
-        print(f"{count} turns of a loop, the longest {wall / 1000:.2f} ms on "
-              f"the wall, {cpu / 1000:.2f} ms of the processor")
+    for count, wall, cpu, is_main in found:
+        print(f"{count} turns of {'the main loop' if is_main else 'a worker'},"
+              f" the longest {wall / 1000:.2f} ms on the wall, "
+              f"{cpu / 1000:.2f} ms of the processor")
     # Of half full sets one in a hundred runs over.
     assert tarryd.metric('tarry_memory_rows{kind="client"}') >= ROWS * 0.97
     assert tarryd.metric("tarry_state_rows_written_total") >= ROWS * 0.97
     assert load.sent > 0
-    assert max(cpu for _, _, cpu in found) < TURN_MAX_US
+    assert max(cpu for _, _, cpu, _ in found) < TURN_MAX_US
     assert tarryd.stop() == 0
