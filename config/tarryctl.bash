@@ -4,7 +4,7 @@
 _tarryctl()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} last=${COMP_WORDS[COMP_CWORD-1]}
-	local help i verb="" skip=""
+	local help i verb="" skip="" behind=-1 words
 
 	case $last in
 	-s | --socket | -c | --config | --rules | --against | signature | simulate | \
@@ -30,10 +30,20 @@ _tarryctl()
 			${COMP_WORDS[i]} == --against ]]; then
 			skip=yes
 		elif [[ ${COMP_WORDS[i]} != -* ]]; then
-			verb=${COMP_WORDS[i]}
+			verb=${verb:-${COMP_WORDS[i]}}
+			behind=$((behind + 1))
 		fi
 	done
-	[[ -z $verb ]] || return
+	if [[ -n $verb ]]; then
+		# Of "[WHO good|bad [TIME]]" the words in small letters are said
+		# as they stand.
+		read -ra words < <(printf '%s\n' "$help" |
+			sed -n "s/^  $verb //p" | tr -d '[]')
+		mapfile -t COMPREPLY < <(compgen -W "$(
+			tr '|' '\n' <<<"${words[behind]-}" | grep -x '[a-z]*'
+		)" -- "$word")
+		return
+	fi
 	mapfile -t COMPREPLY < <(compgen -W "$(printf '%s\n' "$help" |
 		grep -oE '^  [a-z]+' | tr -d ' ')" -- "$word")
 }

@@ -30,7 +30,16 @@ def complete(*words):
     (("--js",), {"--json"}),
     (("-c", "LICEN"), {"LICENSE"}),
     (("signature", "READ"), {"README.md"}),
-    (("status", ""), set())])
+    (("status", ""), set()),
+    (("top", ""), {"once"}),
+    (("shadow", "o"), {"on", "off"}),
+    (("--json", "shadow", "of"), {"off"}),
+    (("shadow", "on", ""), set()),
+    (("set", "192.0.2.1", ""), {"good", "suspect", "bad"}),
+    (("set", "192.0.2.1", "bad", ""), {"for"}),
+    (("set", "192.0.2.1", "bad", "for", ""), set()),
+    (("load", "rows", ""), {"dry"}),
+    (("no-such-verb", ""), set())])
 def test_what_is_offered(words, want):
     assert complete(*words) == want
 
