@@ -161,6 +161,14 @@ bench-memory:
 	@TARRY_ROWS=1000000 TARRY_CHANGED=150000 TARRY_BUILD=$(BUILD) \
 	  $(PYTHON) -m pytest -q -s tests/e2e/test_store_turns.py
 
+# A mail server of npm, which asks the p0f socket; it wants Node 20.
+haraka: deps-test
+	npm install --prefix $(BUILD)/haraka --no-audit --no-fund \
+	  --ignore-scripts Haraka haraka-plugin-p0f
+	$(MAKE) -s all
+	HARAKA=$(abspath $(BUILD)/haraka) TARRY_BUILD=$(BUILD) $(PYTHON) -m \
+	  pytest -q tests/e2e/test_p0f.py -k haraka
+
 # The relay under valgrind, driven by the end-to-end tests.
 memcheck: deps-test
 	$(MAKE) all
@@ -201,6 +209,7 @@ help:
 	@echo 'make dialects   how those clients speak; writes docs/DIALECTS.md'
 	@echo 'make bench      beside HAProxy and nginx; writes docs/BENCHMARKS.md'
 	@echo 'make bench-memory  a million remembered rows, and their state file'
+	@echo 'make haraka     the p0f socket asked by Haraka, installed by npm'
 	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make storm      100,000 sessions that end badly, ASan and valgrind'
 	@echo 'make figures    the measured figures of the README'
@@ -214,5 +223,5 @@ help:
 .SECONDARY:
 .PHONY: all tests test check lint run deps deps-test fuzz fuzzers storm \
 	figures matrix dialects demo bench bench-memory month memcheck \
-	deps-bench format install clean help
+	deps-bench format haraka install clean help
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)
