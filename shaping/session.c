@@ -169,7 +169,7 @@ static session_handler *const table[PHASE_COUNT][ROW_COUNT] = {
 	 [ROW_MTA_ERROR] = banner_error, [ROW_WAKE] = banner_wake},
     [PHASE_TLS] = {ALWAYS, HAS_SLOT, [ROW_FLUSHED] = tls_flushed,
 		   [ROW_CLIENT_BYTES] = tls_bytes, [ROW_CLIENT_FIN] = tls_fin,
-		   [ROW_MTA_BYTES] = tls_bytes, [ROW_MTA_FIN] = tls_mta_end,
+		   [ROW_MTA_BYTES] = tls_answer, [ROW_MTA_FIN] = tls_mta_end,
 		   [ROW_MTA_ERROR] = tls_mta_end, [ROW_TLS_UP] = tls_up,
 		   [ROW_TLS_FAILED] = tls_failed, [ROW_WAKE] = tls_wake,
 		   [ROW_REPLAN] = tls_replan, [ROW_RELEASED] = tls_hurry,
@@ -327,7 +327,9 @@ feeds_mta(const struct step *st)
 {
 	enum session_phase phase = (enum session_phase)st->s->phase;
 
-	if (phase == PHASE_REFUSED || phase == PHASE_TLS)
+	if (phase == PHASE_TLS)
+		return st->s->tls == SESSION_TLS_MTA_ASKED;
+	if (phase == PHASE_REFUSED)
 		return false;
 	return st->leg == NULL || !st->leg->is_gathered;
 }

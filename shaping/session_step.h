@@ -233,6 +233,7 @@ void manners_refused(struct step *st);
 /* session_tls.c */
 session_handler tls_open;
 session_handler tls_bytes;
+session_handler tls_answer;
 session_handler tls_fin;
 session_handler tls_mta_end;
 session_handler tls_flushed;

@@ -10,11 +10,17 @@
  * nothing of it but a second EHLO, which resets it as RSET would; so a session
  * that has said MAIL or AUTH before is too late for us, and its STARTTLS is the
  * MTA's to answer.
+ *
+ * Where the MTA's side is to be TLS too (site->mta_tls) the MTA is asked first.
+ * It offers the keyword itself, or nobody does; its 220 waits until the
+ * handshake with it is over, and is what the client hears then; what it says
+ * instead of 220 is the client's answer, and the session goes on in the clear.
  */
 #include "shaping/session_step.h"
 
 #include <string.h>
 
+#define STARTTLS "STARTTLS\r\n"
 #define GO_AHEAD "220 2.0.0 Ready to start TLS\r\n"
 #define KEYWORD "STARTTLS\r\n"
 #define CODE_LEN 3 /* digits; then `-` or a blank */
@@ -130,33 +136,98 @@ tls_open(struct step *st)
 	return shake(st);
 }
 
-/* All that was said before is out, or our 220 is. */
+static void
+note_answer(struct step *st, uint16_t code)
+{
+	struct session_note note = {.at_ms = st->now,
+				    .due_ms = st->now,
+				    .code = code,
+				    .verb = SMTP_STARTTLS};
+
+	queue_note(st, &note);
+}
+
+/* All that was said before is out, or the 220 is. */
 enum session_phase
 tls_flushed(struct step *st)
 {
 	struct session *s = st->s;
-	struct session_note note = {.at_ms = st->now,
-				    .due_ms = st->now,
-				    .code = 220,
-				    .verb = SMTP_STARTTLS};
 
 	if (s->tls == SESSION_TLS_SAID)
 		return shake(st);
 	if (s->tls != SESSION_TLS_ASKED)
 		return PHASE_TLS;
+	if (st->site->mta_tls) {
+		step_say(st, SIDE_MTA, STARTTLS, sizeof(STARTTLS) - 1);
+		s->tls = SESSION_TLS_MTA_ASKED;
+		return PHASE_TLS;
+	}
 	step_say(st, SIDE_CLIENT, GO_AHEAD, sizeof(GO_AHEAD) - 1);
-	queue_note(st, &note);
+	note_answer(st, 220);
 	s->counts.own_starttls = true;
 	s->tls = SESSION_TLS_SAID;
 	st->o->want_flushed = true;
 	return PHASE_TLS;
 }
 
-/* In the clear, behind STARTTLS; or the MTA's, which can wait. */
+/* In the clear, behind STARTTLS. */
 enum session_phase
 tls_bytes(struct step *st)
 {
 	return (enum session_phase)st->s->phase; /* stored small */
+}
+
+/* The client gets the MTA's answer. */
+static void
+pass_answer(struct step *st)
+{
+	st->o->release[SIDE_MTA] += st->leg->partial;
+	st->s->counts.bytes[SIDE_MTA] += st->leg->partial;
+	st->leg->partial = 0;
+}
+
+/*
+ * Its handshake can only follow the 220: what is behind that in the clear is
+ * forgotten, as the client's is.
+ */
+static enum session_phase
+answered(struct step *st, uint16_t code)
+{
+	struct session *s = st->s;
+
+	note_answer(st, code);
+	if (code == 220) {
+		s->tls = SESSION_TLS_MTA_SHAKES;
+		st->o->start_mta_tls = true;
+		return PHASE_TLS;
+	}
+	s->tls = SESSION_TLS_NONE;
+	st->leg->client.mode = SMTP_COMMANDS;
+	pass_answer(st);
+	return PHASE_RELAY;
+}
+
+/* The MTA's answer to STARTTLS; in a client's handshake what it says waits. */
+enum session_phase
+tls_answer(struct step *st)
+{
+	struct leg *leg = st->leg;
+	enum smtp_reply_event what;
+	uint16_t code;
+	size_t n;
+
+	if (st->s->tls != SESSION_TLS_MTA_ASKED || st->ev->len == 0)
+		return PHASE_TLS;
+	what = smtp_reply_read(&leg->reply, st->ev->bytes, st->ev->len, &n);
+	st->o->used = (uint32_t)n;
+	leg->partial += (uint32_t)n;
+	if (what == SMTP_REPLY_LOST || leg->partial > SESSION_HELD_CAP)
+		return relay_close(st, REASON_MTA_TLS_FAILED);
+	if (what == SMTP_REPLY_MORE)
+		return PHASE_TLS;
+	code = leg->reply.code;
+	smtp_reply_next(&leg->reply);
+	return answered(st, code);
 }
 
 enum session_phase
@@ -174,13 +245,27 @@ tls_mta_end(struct step *st)
 							 : REASON_MTA_RESET);
 }
 
-/* The session begins anew for the client; for the MTA it goes on. */
+/* The client may begin, by the MTA's own word. */
+static enum session_phase
+mta_up(struct step *st)
+{
+	st->s->is_mta_tls = true;
+	st->s->tls = SESSION_TLS_SAID;
+	pass_answer(st);
+	st->o->want_flushed = true;
+	return PHASE_TLS;
+}
+
+/* The session begins anew for the client; for the MTA as well, or it goes on.
+ */
 enum session_phase
 tls_up(struct step *st)
 {
 	struct session *s = st->s;
 	struct leg *leg = st->leg;
 
+	if (st->ev->side == SIDE_MTA)
+		return mta_up(st);
 	s->tls = SESSION_TLS_UP;
 	s->last_byte_ms = st->now;
 	if (leg == NULL)
@@ -193,10 +278,18 @@ tls_up(struct step *st)
 	return PHASE_BLIND;
 }
 
+static bool
+is_about_mta(const struct session *s)
+{
+	return s->tls == SESSION_TLS_MTA_ASKED ||
+	       s->tls == SESSION_TLS_MTA_SHAKES;
+}
+
 enum session_phase
 tls_failed(struct step *st)
 {
-	return relay_close(st, REASON_TLS_FAILED);
+	return relay_close(st, is_about_mta(st->s) ? REASON_MTA_TLS_FAILED
+						   : REASON_TLS_FAILED);
 }
 
 enum session_phase
@@ -204,7 +297,7 @@ tls_wake(struct step *st)
 {
 	if (st->now < st->s->phase_ms + SESSION_TLS_MS)
 		return PHASE_TLS;
-	return relay_close(st, REASON_TLS_FAILED);
+	return tls_failed(st);
 }
 
 enum session_phase
@@ -345,9 +438,10 @@ tls_read_ehlo(struct step *st, struct pending *e, size_t at)
 	if (reply.code != 250 || n > SESSION_EHLO_CAP)
 		return TLS_EHLO_AS_IS;
 	read_lines(&ehlo, bytes, n);
-	if (ehlo.keyword.len == 0 && is_offered(st))
+	if (ehlo.keyword.len == 0 && is_offered(st) && !st->site->mta_tls)
 		add_keyword(st, &ehlo, bytes, at);
-	if (ehlo.keyword.len > 0 && st->s->tls == SESSION_TLS_UP)
+	if (ehlo.keyword.len > 0 && st->s->tls == SESSION_TLS_UP &&
+	    !st->s->is_mta_tls)
 		remove_keyword(st, &ehlo, at);
 	return TLS_EHLO_AS_IS;
 }

@@ -106,6 +106,7 @@ struct site {
 	bool learns;	    /* a first recipient or delivered message may change
 			       the plan */
 	bool has_tls;	    /* STARTTLS is answered by us, and there is room */
+	bool mta_tls;	    /* and first by the MTA, for its own side */
 };
 
 /* A place of the gate: an MTA slot, or the caps of the plan's class. */
@@ -140,9 +141,11 @@ struct session_counts {
 /* Where a session is on its way to TLS that ends here. */
 enum session_tls {
 	SESSION_TLS_NONE,
-	SESSION_TLS_ASKED,  /* STARTTLS; what was asked before is answered */
-	SESSION_TLS_SAID,   /* our 220 is on its way */
-	SESSION_TLS_SHAKES, /* the handshake */
+	SESSION_TLS_ASKED,     /* STARTTLS; what was asked before is answered */
+	SESSION_TLS_MTA_ASKED, /* the MTA as well; its answer is waited for */
+	SESSION_TLS_MTA_SHAKES, /* the handshake with it; its 220 is held */
+	SESSION_TLS_SAID,	/* the 220 is on its way */
+	SESSION_TLS_SHAKES,	/* the client's handshake */
 	SESSION_TLS_UP
 };
 
@@ -210,6 +213,7 @@ struct session {
 	uint8_t tls : 3;    /* enum session_tls */
 	/* The shell sets it before OPEN: TLS comes before all else. */
 	bool is_implicit_tls : 1;
+	bool is_mta_tls : 1;	/* the MTA's side is TLS too */
 	bool is_kept : 1;	/* the line under way may be STARTTLS: held */
 	bool is_pipelining : 1; /* spoke on where it had to wait for us */
 	bool is_non_smtp : 1;	/* said what is no command where one belongs */
@@ -359,6 +363,8 @@ struct orders {
 	 * its socket speaks TLS: TLS_UP or TLS_FAILED, and BYTES is what was
 	 * in it. Nothing is left to be written to it then. */
 	bool start_tls;
+	/* The same for the MTA's socket, where we are the client of TLS. */
+	bool start_mta_tls;
 	bool give_caps;		   /* or the place in their queue */
 	bool give_slot;		   /* or the place in its queue */
 	enum caps_wish claim_caps; /* of the plan's class */

@@ -153,6 +153,7 @@ static const struct {
 		     true},
     [REASON_DRAINED] = {"; cut at the end of a drain", true},
     [REASON_TLS_FAILED] = {"; the TLS handshake failed", false},
+    [REASON_MTA_TLS_FAILED] = {"; the TLS handshake with the MTA failed", true},
     [REASON_BUG] = {"; an error in Tarry ended it, please report this line",
 		    true},
 };

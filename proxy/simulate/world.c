@@ -27,6 +27,8 @@ put_out(struct world *w, enum side to, const void *bytes, size_t len)
 		world_breach("bytes behind a FIN of ours");
 	if (to == SIDE_CLIENT && w->is_shaking)
 		world_breach("bytes into a handshake");
+	if (to == SIDE_MTA && w->is_mta_shaking)
+		world_breach("bytes into the MTA's handshake");
 	if (to == SIDE_MTA && !w->is_connected)
 		world_breach("bytes for an MTA that is not connected");
 	if (out->bytes != NULL) {
@@ -76,6 +78,7 @@ hang_up(struct world *w)
 	w->leg = NULL;
 	w->is_dialling = false;
 	w->is_connected = false;
+	w->is_mta_shaking = false;
 	w->hang_ups++;
 	if (in->is_relayed)
 		return; /* this was the last leg */
@@ -207,6 +210,21 @@ start_tls(struct world *w)
 	in->gone = in->used = in->len;
 }
 
+/* What is held stays: it is the 220. */
+static void
+start_mta_tls(struct world *w)
+{
+	struct world_stream *in = &w->in[SIDE_MTA];
+
+	if (w->is_mta_shaking || w->is_shaking)
+		world_breach("a handshake within a handshake");
+	if (w->leg == NULL)
+		world_breach("a handshake without an MTA");
+	w->is_mta_shaking = true;
+	w->discarded += in->len - in->used;
+	in->len = in->used;
+}
+
 /* The core knows no leg before it is connected: a dial that it does not wait
  * for any more ends without an order. */
 static bool
@@ -242,6 +260,8 @@ apply(struct world *w)
 		w->out[SIDE_MTA].fin = true;
 	if (o->start_tls)
 		start_tls(w);
+	if (o->start_mta_tls)
+		start_mta_tls(w);
 	apply_places(w);
 	if (o->want_plan)
 		w->wants_plan = true;
@@ -333,7 +353,7 @@ world_says(struct world *w, enum side side, const void *bytes, size_t len)
 
 	if (w->has_ended || len == 0)
 		return;
-	if (side == SIDE_CLIENT && w->is_shaking)
+	if (side == SIDE_CLIENT ? w->is_shaking : w->is_mta_shaking)
 		return; /* the handshake's */
 	if (len > in->cap - in->len) {
 		world_breach("says more than there is room for");
@@ -391,7 +411,8 @@ world_event(struct world *w, enum event_kind kind, enum side side,
 	if (kind == EVENT_FLUSHED)
 		w->wants_flushed = false;
 	if (kind == EVENT_TLS_UP || kind == EVENT_TLS_FAILED)
-		w->is_shaking = false;
+		*(side == SIDE_CLIENT ? &w->is_shaking : &w->is_mta_shaking) =
+		    false;
 	if (kind == EVENT_REPLAN)
 		w->wants_plan = false;
 	step(w, &ev);
@@ -468,7 +489,7 @@ world_open(struct world *w, const struct site *site, const struct plan *plan,
 	w->has_caps = w->wants_caps = false;
 	w->wants_plan = w->wants_flushed = w->has_ended = false;
 	w->s.is_implicit_tls = w->opens_tls;
-	w->is_shaking = false;
+	w->is_shaking = w->is_mta_shaking = false;
 	w->discarded = 0;
 	w->reason = REASON_NONE;
 	for (i = 0; i < SIDE_COUNT; i++) {

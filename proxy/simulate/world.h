@@ -69,7 +69,8 @@ struct world {
 	bool wants_flushed;
 	bool opens_tls;	  /* set before world_open(): TLS comes first */
 	bool is_shaking;  /* TLS_UP or TLS_FAILED comes next */
-	size_t discarded; /* in the clear, behind STARTTLS */
+	bool is_mta_shaking; /* the same, of the MTA's side */
+	size_t discarded;    /* in the clear, behind STARTTLS or its 220 */
 	bool is_connected;
 	bool has_ended;
 	enum session_reason reason;

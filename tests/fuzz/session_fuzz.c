@@ -172,6 +172,10 @@ shell(uint8_t arg)
 		world_event(&w,
 			    (arg & 1) != 0 ? EVENT_TLS_UP : EVENT_TLS_FAILED,
 			    SIDE_CLIENT, NULL);
+	if (w.is_mta_shaking && (arg & 3) != 0)
+		world_event(&w,
+			    (arg & 1) != 0 ? EVENT_TLS_UP : EVENT_TLS_FAILED,
+			    SIDE_MTA, NULL);
 	if (w.wants_flushed && (arg & 8) != 0)
 		world_event(&w, EVENT_FLUSHED, SIDE_CLIENT, NULL);
 }
@@ -243,7 +247,7 @@ check_stream(enum side from, enum side to)
 		world_breach("bytes were lost or made up");
 	else if (w.reason != REASON_MTA_REFUSED &&
 		 w.s.reason != REASON_MTA_REFUSED && w.s.teaser_len == 0 &&
-		 w.s.tls == SESSION_TLS_NONE &&
+		 w.s.tls == SESSION_TLS_NONE && !w.site.mta_tls &&
 		 memcmp(out->bytes + out->ours, in->in, out->len - out->ours))
 		world_breach("bytes were changed or reordered");
 }
@@ -266,6 +270,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	site.pipeconnect = (more & 1) != 0;
 	site.has_tls = (more & 2) != 0;
 	w.opens_tls = (more & 4) != 0;
+	site.mta_tls = (more & 8) != 0;
 	memset(&client, 0, sizeof(client));
 	client.waits = true;
 	world_open(&w, &site, &plan, 1);

@@ -252,7 +252,7 @@ mta_acts(struct run *r)
 	}
 	if (!r->w.is_connected)
 		return;
-	if (r->heard < out->ours)
+	if (r->heard == 0)
 		r->heard = out->ours; /* the PROXY header */
 	if (r->heard < out->len) {
 		size_t n = out->len - r->heard;
@@ -308,9 +308,9 @@ shell_acts(struct run *r)
 	while (w->wants_flushed)
 		world_event(w, EVENT_FLUSHED, SIDE_CLIENT, NULL);
 	gate_acts(r);
-	if (w->is_shaking && r->tls_ms == 0)
+	if ((w->is_shaking || w->is_mta_shaking) && r->tls_ms == 0)
 		r->tls_ms = w->now_ms + run_draw(r, r->plot.lag_ms + 1);
-	if (!w->is_shaking)
+	if (!w->is_shaking && !w->is_mta_shaking)
 		r->tls_ms = 0;
 	if (w->is_dialling && r->connect_ms == 0)
 		r->connect_ms = w->now_ms + run_draw(r, r->plot.lag_ms + 1);
@@ -407,6 +407,20 @@ run_next(const struct run *r)
 	return at;
 }
 
+/* The MTA begins anew behind its handshake (RFC 3207 4.2). */
+static void
+shaken(struct run *r)
+{
+	bool is_mta = r->w.is_mta_shaking;
+	bool fails = is_mta ? r->plot.mta_tls_fails : r->plot.tls_fails;
+
+	r->tls_ms = 0;
+	if (is_mta && !fails)
+		mta_model_reset(&r->mta);
+	world_event(&r->w, fails ? EVENT_TLS_FAILED : EVENT_TLS_UP,
+		    is_mta ? SIDE_MTA : SIDE_CLIENT, NULL);
+}
+
 void
 run_moment(struct run *r)
 {
@@ -423,9 +437,7 @@ run_moment(struct run *r)
 	} else if (r->connect_ms > 0 && r->connect_ms <= now) {
 		connect_or_not(r);
 	} else if (r->tls_ms > 0 && r->tls_ms <= now) {
-		world_event(&r->w,
-			    r->plot.tls_fails ? EVENT_TLS_FAILED : EVENT_TLS_UP,
-			    SIDE_CLIENT, NULL);
+		shaken(r);
 	} else if (wire_next(r, SIDE_CLIENT) <= now) {
 		deliver(r, SIDE_CLIENT);
 	} else if (wire_next(r, SIDE_MTA) <= now) {
@@ -471,7 +483,7 @@ clear(struct run *r, uint64_t seed, const struct run_plot *plot)
 	}
 	memset(&r->mta, 0, sizeof(r->mta));
 	r->mta.prdr = d->prdr;
-	r->mta.refuses_tls = d->ends_tls;
+	r->mta.refuses_tls = d->ends_tls && !plot->mta_takes_tls;
 	r->mta.takes_bare_lf = d->takes_bare_lf;
 	r->mta.refuses_rcpt = d->refuses_rcpt;
 	r->mta.arg = r;

@@ -28,6 +28,8 @@ struct run_plot {
 	uint64_t hurry_ms; /* an operator or a drain ends delays; 0: never */
 	enum event_kind hurry_kind;
 	bool tls_fails;
+	bool mta_tls_fails;
+	bool mta_takes_tls;
 	uint32_t lag_ms;      /* most time between two pieces */
 	uint32_t piece_bytes; /* most bytes of a piece */
 };

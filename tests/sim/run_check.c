@@ -195,7 +195,7 @@ check_stream(const struct run *r, enum side from)
 	if (from == SIDE_MTA && r->w.reason == REASON_MTA_REFUSED &&
 	    out->ours > 0)
 		return; /* our 220 stands between teaser and refusal */
-	if (r->w.s.tls != SESSION_TLS_NONE)
+	if (r->w.s.tls != SESSION_TLS_NONE || r->w.site.mta_tls)
 		return; /* our 220 stands, and STARTTLS stood, in between */
 	if (memcmp(out->bytes + out->ours, in->in, relayed) != 0)
 		world_breach("bytes were changed or reordered");
@@ -238,7 +238,10 @@ check_complete(const struct run *r)
 	}
 	if (r->w.reason == REASON_TLS_FAILED && !p->tls_fails)
 		world_breach("a handshake took too long");
-	if (r->w.reason == REASON_TLS_FAILED || r->w.reason == REASON_FULL ||
+	if (r->w.reason == REASON_MTA_TLS_FAILED && !p->mta_tls_fails)
+		world_breach("the MTA's handshake took too long");
+	if (r->w.reason == REASON_MTA_TLS_FAILED ||
+	    r->w.reason == REASON_TLS_FAILED || r->w.reason == REASON_FULL ||
 	    r->w.reason == REASON_MTA_REFUSED ||
 	    ((r->w.reason == REASON_MTA_UNREACHABLE ||
 	      r->w.reason == REASON_NO_SLOT) &&

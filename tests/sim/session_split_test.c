@@ -121,6 +121,9 @@ draw_plot(uint64_t seed, struct run_plot *p, struct site *site)
 	site->pipeconnect = run_draw(r, 4) == 0;
 	site->counts_matter = run_draw(r, 4) == 0;
 	site->has_tls = p->dialogue->ends_tls && run_draw(r, 4) > 0;
+	site->mta_tls = site->has_tls && run_draw(r, 2) == 0;
+	p->mta_takes_tls = site->mta_tls && run_draw(r, 4) > 0;
+	p->mta_tls_fails = run_draw(r, 8) == 0;
 	p->tls_fails = p->dialogue->ends_tls && run_draw(r, 8) == 0;
 }
 
