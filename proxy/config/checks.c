@@ -345,6 +345,31 @@ check_mta(const struct tree *tree, const struct config *config)
 		  "proxy_v2, or open_relay_checked = yes once that was tried");
 }
 
+/* STARTTLS is asked of the MTA when a client of ours asked for it. */
+static void
+check_mta_tls(const struct tree *tree, const struct config *config)
+{
+	const struct tree_section *s = tree_section(tree, "mta", "");
+	const struct tree_entry *e = tree_entry(s, "tls");
+
+	if (config->mta.tls == CONFIG_MTA_CLEAR)
+		return;
+	if (config->tls.mode != CONFIG_TLS_TERMINATE) {
+		tree_note(tree, REPORT_MISTAKE, s, e,
+			  "starttls is for TLS that ends here, expected mode = "
+			  "terminate in [tls]; with mode = pass the client's "
+			  "TLS ends at the MTA anyway");
+		return;
+	}
+	for (size_t i = 0; i < config->listeners_count; i++) {
+		if (config->listeners[i].tls == CONFIG_LISTEN_IMPLICIT)
+			tree_note(tree, REPORT_WARNING, s, e,
+				  "clients of [listen %s] say no STARTTLS: "
+				  "their mail goes to the MTA in the clear",
+				  config->listeners[i].name);
+	}
+}
+
 /* Where the client was going only a transparent listener knows. */
 static void
 check_original_of(const struct tree *tree, const struct config_listener *l)
@@ -424,6 +449,7 @@ void
 checks_run(const struct tree *tree, const struct config *config)
 {
 	check_mta(tree, config);
+	check_mta_tls(tree, config);
 	check_original(tree, config);
 	check_families(tree, config);
 	check_classes(tree, config);

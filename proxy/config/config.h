@@ -43,10 +43,13 @@ struct config_listener {
 	bool is_transparent; /* clients were going elsewhere */
 };
 
+enum config_mta_tls { CONFIG_MTA_CLEAR, CONFIG_MTA_STARTTLS };
+
 /* [mta] */
 struct config_mta {
 	struct addr address; /* with port; family 0: see config_is_original */
 	enum client_address client_address;
+	enum config_mta_tls tls;
 	uint32_t max_connections;
 	uint32_t reserve_percent; /* of them, for sessions not throttled */
 	uint32_t connect_timeout_ms;

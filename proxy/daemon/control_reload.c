@@ -117,7 +117,9 @@ put_in_force(struct control *c, const char *cause)
 			 &c->settings.config->mta))
 		control_retest_mta(c);
 	else if (c->settings.config->tls.mode !=
-		 c->reload.before.config->tls.mode)
+		     c->reload.before.config->tls.mode ||
+		 c->settings.config->mta.tls !=
+		     c->reload.before.config->mta.tls)
 		control_test_mta_again(c);
 	set_sidecar(c);
 	control_set_names(c);

@@ -349,6 +349,8 @@ put_tls(struct log_line *l, const struct session_report *r)
 	}
 	if (r->tls_version != NULL)
 		log_line_flag(l, "tls_resumed", r->tls_is_resumed);
+	if (s->tls == SESSION_TLS_UP)
+		log_line_flag(l, "mta_tls", s->is_mta_tls);
 }
 
 static void

@@ -125,7 +125,7 @@ conn_end(struct conn *c, enum session_reason reason)
 	gate_exit(w->options.gate, &c->place);
 	wheel_remove(&w->wheel, &c->node);
 	leg_hang_up(c);
-	tls_end(c);
+	tls_end(c, SIDE_CLIENT);
 	stream_close(c, SIDE_CLIENT);
 	stream_close(c, SIDE_MTA);
 	poller_remove(&w->poller, &c->sock);
@@ -135,10 +135,12 @@ static void
 hang_up(struct conn *c)
 {
 	leg_hang_up(c);
-	c->pending &= ~(bit(EVENT_BYTES, SIDE_MTA) | bit(EVENT_FIN, SIDE_MTA) |
-			bit(EVENT_ERROR, SIDE_MTA) |
-			bit(EVENT_MTA_CONNECTED, SIDE_CLIENT) |
-			bit(EVENT_MTA_FAILED, SIDE_CLIENT));
+	c->pending &=
+	    ~(bit(EVENT_BYTES, SIDE_MTA) | bit(EVENT_FIN, SIDE_MTA) |
+	      bit(EVENT_ERROR, SIDE_MTA) | bit(EVENT_TLS_UP, SIDE_MTA) |
+	      bit(EVENT_TLS_FAILED, SIDE_MTA) |
+	      bit(EVENT_MTA_CONNECTED, SIDE_CLIENT) |
+	      bit(EVENT_MTA_FAILED, SIDE_CLIENT));
 	stream_forget_mta(c);
 }
 
@@ -268,6 +270,15 @@ apply_states(struct conn *c, const struct orders *o)
 }
 
 static void
+start_tls(struct conn *c, enum side side)
+{
+	if (c->is_ending)
+		return;
+	c->pending &= ~bit(EVENT_BYTES, side);
+	tls_start(c, side);
+}
+
+static void
 apply(struct conn *c, const struct event *ev, const struct orders *o)
 {
 	enum session_reason r = apply_streams(c, ev, o);
@@ -278,10 +289,10 @@ apply(struct conn *c, const struct event *ev, const struct orders *o)
 	}
 	if (o->hang_up || is_dial_over(c, o))
 		hang_up(c);
-	if (o->start_tls && !c->is_ending) {
-		c->pending &= ~bit(EVENT_BYTES, SIDE_CLIENT);
-		tls_start(c);
-	}
+	if (o->start_tls)
+		start_tls(c, SIDE_CLIENT);
+	if (o->start_mta_tls)
+		start_tls(c, SIDE_MTA);
 	apply_places(c, o);
 	if (o->receive_buffer != RECEIVE_KEEP)
 		stream_set_window(c, o->receive_buffer);
@@ -401,7 +412,8 @@ set_deadline(struct conn *c)
 static bool
 has_more(struct conn *c)
 {
-	return c->tls != NULL && !c->is_ending && tls_pull(c);
+	return !c->is_ending &&
+	       (tls_pull(c->tls) || tls_pull(tls_of(c, SIDE_MTA)));
 }
 
 void
@@ -421,8 +433,8 @@ conn_run(struct conn *c)
 			tell_flushed(c);
 	}
 	c->is_running = false;
-	if (c->tls != NULL)
-		tls_settle(c);
+	tls_settle(c->tls);
+	tls_settle(tls_of(c, SIDE_MTA));
 	if (c->is_ending)
 		return;
 	stream_set_reading(c, SIDE_CLIENT);
@@ -462,9 +474,10 @@ static void
 was_read(struct conn *c, enum side side, ssize_t n)
 {
 	struct stream *st = &c->streams[side];
+	struct tls *t = tls_of(c, side);
 
-	if (side == SIDE_CLIENT && c->tls != NULL) {
-		tls_arrived(c, n);
+	if (t != NULL) {
+		tls_arrived(t, n);
 	} else if (n > 0) {
 		stream_arrived(c, side, (size_t)n);
 		conn_event(c, EVENT_BYTES, side);

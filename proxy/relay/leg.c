@@ -129,6 +129,7 @@ leg_hang_up(struct conn *c)
 		count_failure(worker_of(c), -ETIMEDOUT);
 	is_reset = may_reset(c);
 	leg_give_ring(c);
+	tls_end(c, SIDE_MTA);
 	c->leg = NULL;
 	seat->conn = NULL;
 	if (!is_reset || !rest(seat))

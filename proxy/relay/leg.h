@@ -16,6 +16,7 @@
 #include "tarry/session.h"
 
 struct conn;
+struct tls;
 struct worker;
 
 struct leg_seat {
@@ -27,6 +28,7 @@ struct leg_seat {
 	uint8_t family; /* of its socket; 0: bound to a client's address */
 	bool is_connected;
 	bool is_greeted; /* its time was taken */
+	struct tls *tls; /* NULL: it is spoken to in the clear */
 	struct leg leg;
 };
 

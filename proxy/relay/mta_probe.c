@@ -39,6 +39,8 @@ enum probe_step {
 struct mta_probe {
 	struct config_mta mta;
 	bool ends_tls; /* so that clients will say EHLO twice */
+	bool wants_starttls;
+	bool has_starttls;
 	mta_probe_fn *tell;
 	void *ctx;
 	uv_loop_t *loop;
@@ -152,7 +154,13 @@ pass(struct mta_probe *p)
 		log_say(LOG_LEVEL_ERROR,
 			"the MTA refuses a second EHLO in a session, so "
 			"STARTTLS cannot end here: it is left to the MTA; set "
-			"[tls] mode = pass, or [listen] tls = implicit");
+			"[tls] mode = pass, [listen] tls = implicit, or "
+			"[mta] tls = starttls");
+	if (p->wants_starttls && !p->has_starttls)
+		log_say(LOG_LEVEL_ERROR,
+			"the MTA does not offer STARTTLS, so that nobody is "
+			"offered it: [mta] has tls = starttls; switch it on in "
+			"the MTA, or set tls = none");
 	close_socket(p);
 	tell(p);
 }
@@ -241,6 +249,7 @@ got_reply(struct mta_probe *p)
 	} else if (p->step == PROBE_EHLO && code != 421) {
 		p->pipeconnect =
 		    mta_probe_has_keyword(text, len, "PIPECONNECT");
+		p->has_starttls = mta_probe_has_keyword(text, len, "STARTTLS");
 		if (p->ends_tls && code == 250)
 			say_ehlo(p, PROBE_EHLO_AGAIN);
 		else
@@ -375,7 +384,9 @@ mta_probe_start(struct mta_probe **out, uv_loop_t *loop,
 	if (p == NULL)
 		return -ENOMEM;
 	p->mta = config->mta;
-	p->ends_tls = config->tls.mode == CONFIG_TLS_TERMINATE;
+	p->wants_starttls = config->mta.tls == CONFIG_MTA_STARTTLS;
+	p->ends_tls =
+	    config->tls.mode == CONFIG_TLS_TERMINATE && !p->wants_starttls;
 	p->tell = tell_fn;
 	p->ctx = ctx;
 	p->loop = loop;

@@ -6,6 +6,6 @@
 #define PROXY_RELAY_SEAT_SIZES_H
 
 #define SEAT_CONN_BYTES 480u
-#define SEAT_LEG_BYTES 248u
+#define SEAT_LEG_BYTES 256u
 
 #endif

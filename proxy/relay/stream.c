@@ -71,6 +71,12 @@ stream_has_unused(const struct conn *c, enum side side)
 	return b != NULL && b->unused > 0;
 }
 
+static bool
+is_said(const struct tls *t)
+{
+	return t == NULL || tls_is_flushed(t);
+}
+
 bool
 stream_is_flushed(const struct conn *c, enum side side)
 {
@@ -78,7 +84,7 @@ stream_is_flushed(const struct conn *c, enum side side)
 
 	if (b != NULL && b->released > 0)
 		return false;
-	return side != SIDE_MTA || c->tls == NULL || tls_is_flushed(c);
+	return is_said(tls_of(c, other_side(side)));
 }
 
 static bool
@@ -128,6 +134,7 @@ write_now(struct conn *c, enum side side, const void *bytes, size_t len)
 {
 	struct stream *st = &c->streams[side];
 	const struct sock *to = conn_sock(c, other_side(side));
+	struct tls *t = tls_of(c, other_side(side));
 	int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
 	ssize_t n;
 
@@ -135,8 +142,8 @@ write_now(struct conn *c, enum side side, const void *bytes, size_t len)
 		return 0;
 	if (st->is_broken)
 		return len;
-	if (side == SIDE_MTA && c->tls != NULL)
-		return tls_write(c, bytes, len);
+	if (t != NULL)
+		return tls_write(t, bytes, len);
 	if (side == SIDE_MTA && worker_of(c)->end_follows)
 		flags |= MSG_MORE;
 	do
@@ -155,15 +162,15 @@ shut_if_done(struct conn *c, enum side side)
 {
 	struct stream *st = &c->streams[side];
 	const struct sock *to = conn_sock(c, other_side(side));
+	struct tls *t = tls_of(c, other_side(side));
 
 	if (!st->wants_shut || st->is_shut || to == NULL ||
 	    !stream_is_flushed(c, side))
 		return;
-	if (side == SIDE_MTA && c->tls != NULL) {
-		tls_shut(c);
-		if (!tls_is_flushed(c))
-			return;
-	}
+	if (t != NULL)
+		tls_shut(t);
+	if (!is_said(t))
+		return;
 	st->is_shut = true;
 	/* It can only fail where the connection is gone: read tells. */
 	(void)shutdown(to->fd, SHUT_WR);
@@ -173,11 +180,12 @@ void
 stream_flush(struct conn *c, enum side side)
 {
 	struct buffer *b = c->buffers[side];
+	struct tls *t = tls_of(c, other_side(side));
 	const uint8_t *out;
 	size_t len;
 
-	if (side == SIDE_MTA && c->tls != NULL)
-		tls_flush(c);
+	if (t != NULL)
+		tls_flush(t);
 	if (b != NULL) {
 		out = buffer_out(b, &len);
 		if (len > 0)
@@ -390,14 +398,15 @@ stream_set_reading(struct conn *c, enum side side)
 {
 	struct stream *st = &c->streams[side];
 	struct sock *from = conn_sock(c, side);
+	const struct tls *t = tls_of(c, side);
 	bool want;
 
 	if (from == NULL || st->has_ended)
 		return;
 	st->is_starved = st->is_starved && !may_take_buffer(c);
 	want = st->is_wanted && !st->is_starved && has_room(c, side);
-	if (side == SIDE_CLIENT && c->tls != NULL)
-		want = tls_wants_read(c, want);
+	if (t != NULL)
+		want = tls_wants_read(t, want);
 	if (!want) {
 		st->is_reading = false;
 		return;
@@ -462,12 +471,13 @@ stream_read(struct conn *c, enum side side)
 {
 	struct worker *w = worker_of(c);
 	struct sock *from = conn_sock(c, side);
+	struct tls *t = tls_of(c, side);
 	uint8_t *at;
 	size_t room;
 	ssize_t n;
 
-	if (side == SIDE_CLIENT && c->tls != NULL)
-		return tls_recv(c);
+	if (t != NULL)
+		return tls_recv(t);
 	room = stream_room(c, side, &at);
 	if (room == 0)
 		return -ENOBUFS;

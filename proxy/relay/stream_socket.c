@@ -68,6 +68,7 @@ stream_check(struct conn *c, enum side side)
 {
 	struct stream *st = &c->streams[side];
 	const struct sock *from = conn_sock(c, side);
+	const struct tls *t = tls_of(c, side);
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
 	int unread = 0;
@@ -84,7 +85,7 @@ stream_check(struct conn *c, enum side side)
 		conn_event(c, EVENT_ERROR, side);
 		return;
 	}
-	if (side == SIDE_CLIENT && c->tls != NULL && tls_has_unread(c))
+	if (t != NULL && tls_has_unread(t))
 		return;
 	/* The MTA's last words are read before its end is told. */
 	if (st->has_ended || ioctl(from->fd, FIONREAD, &unread) != 0 ||

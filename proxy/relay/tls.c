@@ -1,20 +1,17 @@
 /*
- * OpenSSL on a BIO of our own, with no buffer in between: its reads come out
- * of what was just received, its writes go into a buffer that the worker's
- * sessions share, and from there to the socket before the call is over.
- * OpenSSL's own memory BIOs were the alternative; they copy once more, and
- * each keeps the memory of its largest moment for the rest of the session.
+ * TLS of a side: OpenSSL between ciphertext and stream. What it reads and
+ * writes passes tls_bio.c.
  */
 #include "proxy/relay/tls.h"
 
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <string.h>
-#include <sys/socket.h>
 
+#include "proxy/daemon/log.h"
 #include "proxy/daemon/session_report.h"
 #include "proxy/relay/tls_context.h"
+#include "proxy/relay/tls_state.h"
 #include "proxy/relay/worker_state.h"
 
 /* The plaintext of one record at most (RFC 8446 5.1). */
@@ -23,197 +20,34 @@
 #define WAITING_CAP 65536
 #define US_PER_MS 1000
 
-enum state { SHAKES, UP, FAILED, OVER };
-
-struct tls {
-	uint32_t slab_link;
-	uint8_t state;	/* enum state */
-	bool is_kept;	/* `in` is in `kept` */
-	bool has_ended; /* the socket: nothing more will come */
-	bool is_shut;	/* close_notify was said, or need not be */
-	struct conn *conn;
-	struct worker *worker;
-	struct tls_context *context;
-	SSL *ssl;
-	unsigned long error; /* OpenSSL's, of the handshake; 0: none */
-	uint32_t begun_ms;   /* conn_now() */
-	/* Ciphertext for OpenSSL, in the worker's buffer or in `kept`. */
-	const uint8_t *in;
-	size_t in_len;
-	uint8_t *kept;
-	/* Ciphertext that the socket did not take. */
-	uint8_t *waiting;
-	size_t waiting_len;
-};
-
 size_t
 tls_size(void)
 {
 	return sizeof(struct tls);
 }
 
-static int
-bio_read(BIO *bio, char *out, size_t cap, size_t *len)
+struct tls *
+tls_of(const struct conn *c, enum side side)
 {
-	struct tls *t = BIO_get_data(bio);
-	size_t n = t->in_len < cap ? t->in_len : cap;
-
-	BIO_clear_retry_flags(bio);
-	*len = n;
-	if (n == 0) {
-		if (!t->has_ended)
-			BIO_set_retry_read(bio);
-		return 0;
-	}
-	memcpy(out, t->in, n);
-	t->in += n;
-	t->in_len -= n;
-	return 1;
-}
-
-/* Adds to what waits; false without memory. */
-static bool
-append(struct tls *t, const uint8_t *bytes, size_t len)
-{
-	uint8_t *all = OPENSSL_realloc(t->waiting, t->waiting_len + len);
-
-	if (all == NULL)
-		return false;
-	memcpy(all + t->waiting_len, bytes, len);
-	t->waiting = all;
-	t->waiting_len += len;
-	return true;
-}
-
-/* Sends what the socket takes; the rest, or a negative errno. */
-static ssize_t
-send_some(const struct tls *t, const uint8_t *bytes, size_t len)
-{
-	ssize_t n;
-
-	do
-		n = send(t->conn->sock.fd, bytes, len,
-			 MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n >= 0)
-		return (ssize_t)len - n;
-	return errno == EAGAIN ? (ssize_t)len : -errno;
-}
-
-static void
-forget(struct tls *t)
-{
-	OPENSSL_free(t->waiting);
-	t->waiting = NULL;
-	t->waiting_len = 0;
-}
-
-static void
-broke(struct tls *t)
-{
-	forget(t);
-	stream_broke(t->conn, SIDE_MTA);
-}
-
-/* What OpenSSL has written goes to the socket, or waits for it. */
-static void
-flush(struct tls *t)
-{
-	struct worker *w = t->worker;
-	const uint8_t *end = w->tls_out + w->tls_out_len;
-	ssize_t rest = (ssize_t)w->tls_out_len; /* a small buffer */
-
-	w->tls_out_len = 0;
-	if (rest == 0 || t->conn->streams[SIDE_MTA].is_broken)
-		return;
-	if (t->waiting_len == 0)
-		rest = send_some(t, end - rest, (size_t)rest);
-	if (rest > 0 && !append(t, end - rest, (size_t)rest))
-		rest = -ENOMEM;
-	if (rest < 0)
-		broke(t);
-}
-
-void
-tls_flush(struct conn *c)
-{
-	struct tls *t = c->tls;
-	ssize_t rest;
-
-	if (t->waiting_len == 0)
-		return;
-	rest = send_some(t, t->waiting, t->waiting_len);
-	if (rest < 0) {
-		broke(t);
-		return;
-	}
-	memmove(t->waiting, t->waiting + t->waiting_len - (size_t)rest,
-		(size_t)rest);
-	t->waiting_len = (size_t)rest;
-	if (rest == 0)
-		forget(t);
-}
-
-static int
-bio_write(BIO *bio, const char *bytes, size_t len, size_t *done)
-{
-	struct tls *t = BIO_get_data(bio);
-	struct worker *w = t->worker;
-	size_t n;
-
-	BIO_clear_retry_flags(bio);
-	if (w->tls_out_len == sizeof(w->tls_out))
-		flush(t);
-	n = sizeof(w->tls_out) - w->tls_out_len;
-	if (n > len)
-		n = len;
-	memcpy(w->tls_out + w->tls_out_len, bytes, n);
-	w->tls_out_len += n;
-	*done = n;
-	return 1;
-}
-
-static long
-bio_ctrl(BIO *bio, int command, long number, void *pointer)
-{
-	(void)number;
-	(void)pointer;
-	if (command == BIO_CTRL_EOF)
-		return ((struct tls *)BIO_get_data(bio))->has_ended;
-	return command == BIO_CTRL_FLUSH;
-}
-
-static int
-bio_create(BIO *bio)
-{
-	BIO_set_init(bio, 1);
-	return 1;
-}
-
-static BIO_METHOD *method;
-static uv_once_t method_once = UV_ONCE_INIT;
-
-/* Lives as long as the process; all workers share it, nobody changes it. */
-static void
-make_method(void)
-{
-	BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "session");
-
-	if (m == NULL)
-		return;
-	(void)BIO_meth_set_read_ex(m, bio_read);
-	(void)BIO_meth_set_write_ex(m, bio_write);
-	(void)BIO_meth_set_ctrl(m, bio_ctrl);
-	(void)BIO_meth_set_create(m, bio_create);
-	method = m;
+	if (side == SIDE_CLIENT)
+		return c->tls;
+	return c->leg != NULL ? c->leg->tls : NULL;
 }
 
 void
 tls_tell_room(struct worker *w)
 {
+	w->site.mta_tls =
+	    w->options.rules.config->mta.tls == CONFIG_MTA_STARTTLS;
 	w->site.has_tls = w->options.rules.tls != NULL &&
 			  w->tls.used < w->tls.cap &&
-			  !w->mta_refuses_second_ehlo;
+			  (w->site.mta_tls || !w->mta_refuses_second_ehlo);
+}
+
+static struct slab *
+seats_of(struct worker *w, enum side side)
+{
+	return side == SIDE_CLIENT ? &w->tls : &w->mta_tls;
 }
 
 static void
@@ -224,207 +58,253 @@ free_seat(struct tls *t)
 	SSL_free(t->ssl);
 	tls_context_let_go(t->context);
 	OPENSSL_free(t->kept);
-	forget(t);
-	slab_give(&w->tls, t);
+	tls_bio_forget(t);
+	slab_give(seats_of(w, tls_side(t)), t);
 	tls_tell_room(w);
 }
 
 static bool
 open_ssl(struct tls *t)
 {
-	BIO *bio;
+	BIO *bio = tls_bio_new(t);
 
-	(void)uv_once(&method_once, make_method);
-	t->ssl = SSL_new(tls_context_first(t->context));
-	bio = method != NULL ? BIO_new(method) : NULL;
+	t->ssl = SSL_new(t->side == SIDE_CLIENT ? tls_context_first(t->context)
+						: tls_context_mta(t->context));
 	if (t->ssl == NULL || bio == NULL) {
 		BIO_free(bio);
 		return false;
 	}
-	BIO_set_data(bio, t);
 	SSL_set_bio(t->ssl, bio, bio);
-	SSL_set_accept_state(t->ssl);
+	if (t->side == SIDE_CLIENT)
+		SSL_set_accept_state(t->ssl);
+	else
+		SSL_set_connect_state(t->ssl);
 	return true;
 }
 
-void
-tls_start(struct conn *c)
-{
-	struct worker *w = worker_of(c);
-	struct tls *t = NULL;
-
-	metrics_add(w->options.metrics, METRIC_TLS_DISCARDED,
-		    stream_discard(c, SIDE_CLIENT));
-	if (w->options.rules.tls != NULL)
-		t = slab_take(&w->tls);
-	if (t == NULL) {
-		conn_event(c, EVENT_TLS_FAILED, SIDE_CLIENT);
-		return;
-	}
-	memset(t, 0, sizeof(*t));
-	t->conn = c;
-	t->worker = w;
-	t->begun_ms = conn_now(c);
-	t->context = tls_context_keep(w->options.rules.tls);
-	tls_tell_room(w);
-	c->tls = t;
-	hello_take(c);
-	if (open_ssl(t))
-		return;
-	t->state = FAILED;
-	conn_event(c, EVENT_TLS_FAILED, SIDE_CLIENT);
-}
-
 ssize_t
-tls_recv(struct conn *c)
+tls_recv(struct tls *t)
 {
-	struct worker *w = worker_of(c);
+	struct worker *w = t->worker;
 
-	return stream_recv(&c->sock, w->tls_in, sizeof(w->tls_in));
+	return stream_recv(conn_sock(t->conn, tls_side(t)), w->tls_in,
+			   sizeof(w->tls_in));
 }
 
 void
-tls_arrived(struct conn *c, ssize_t n)
+tls_arrived(struct tls *t, ssize_t n)
 {
-	struct tls *t = c->tls;
-	struct stream *st = &c->streams[SIDE_CLIENT];
+	struct conn *c = t->conn;
+	struct stream *st = &c->streams[t->side];
 
 	if (n > 0) {
 		/* Nothing is read while something is unread. */
-		t->in = worker_of(c)->tls_in;
+		t->in = t->worker->tls_in;
 		t->is_kept = false;
 		t->in_len = (size_t)n;
-		if (t->state == SHAKES)
+		if (t->state == TLS_SHAKES && t->side == SIDE_CLIENT)
 			hello_read(c, t->in, t->in_len);
-		if (t->state == FAILED || t->state == OVER)
+		if (t->state == TLS_FAILED || t->state == TLS_OVER)
 			t->in_len = 0;
 		return;
 	}
 	st->has_ended = true;
 	st->is_reading = false;
 	t->has_ended = true;
-	if (n < 0 || c->streams[SIDE_MTA].is_broken)
-		conn_event(c, EVENT_ERROR, SIDE_CLIENT);
-	else if (t->state == FAILED)
-		conn_event(c, EVENT_FIN, SIDE_CLIENT);
+	if (n < 0 || c->streams[tls_other_side(t)].is_broken)
+		conn_event(c, EVENT_ERROR, tls_side(t));
+	else if (t->state == TLS_FAILED)
+		conn_event(c, EVENT_FIN, tls_side(t));
 }
 
 bool
-tls_has_unread(const struct conn *c)
+tls_has_unread(const struct tls *t)
 {
-	const struct tls *t = c->tls;
-
-	if (t->state == FAILED || t->state == OVER)
+	if (t->state == TLS_FAILED || t->state == TLS_OVER)
 		return false;
 	return t->in_len > 0 || t->has_ended || SSL_pending(t->ssl) > 0;
 }
 
 bool
-tls_wants_read(const struct conn *c, bool wants)
+tls_wants_read(const struct tls *t, bool wants)
 {
-	const struct tls *t = c->tls;
-
 	if (t->waiting_len > WAITING_CAP)
 		return false;
-	if (tls_has_unread(c))
+	if (tls_has_unread(t))
 		return false;
 	/* The rest of a record that has begun is always taken. */
-	return wants || (t->state == UP && SSL_has_pending(t->ssl) == 1);
+	return wants || (t->state == TLS_UP && SSL_has_pending(t->ssl) == 1);
 }
 
-/* The client says nothing more, but may still be listening. */
+/* The side says nothing more, but may still be listening. */
 static void
-end_stream(struct conn *c, enum event_kind how)
+end_stream(struct tls *t, enum event_kind how)
 {
-	struct stream *st = &c->streams[SIDE_CLIENT];
+	struct stream *st = &t->conn->streams[t->side];
 
-	c->tls->state = OVER;
+	t->state = TLS_OVER;
 	st->is_reading = false;
 	st->has_ended = true;
-	conn_event(c, how, SIDE_CLIENT);
+	conn_event(t->conn, how, tls_side(t));
+}
+
+static void
+count_time(const struct tls *t)
+{
+	metrics_time(t->worker->options.metrics,
+		     t->side == SIDE_CLIENT
+			 ? METRIC_HISTOGRAM_TLS_HANDSHAKE
+			 : METRIC_HISTOGRAM_MTA_TLS_HANDSHAKE,
+		     (uint64_t)(conn_now(t->conn) - t->begun_ms) * US_PER_MS);
+}
+
+/* Each session would say the same: it is said when it has become another one,
+ * and when there was none in between. */
+static void
+tell_failure(struct tls *t)
+{
+	const char *why = ERR_reason_error_string(t->error);
+
+	if (t->error == 0)
+		why = "it closed the connection";
+	if (t->error + 1 == t->worker->mta_tls_error_told)
+		return;
+	t->worker->mta_tls_error_told = t->error + 1;
+	log_say(LOG_LEVEL_ERROR,
+		"the MTA answers STARTTLS, but the TLS handshake with it "
+		"fails: %s; its clients that ask for TLS are closed. Mend its "
+		"TLS, or set tls = none in [mta]",
+		why != NULL ? why : "no reason is known");
 }
 
 static bool
-shake(struct conn *c)
+shake(struct tls *t)
 {
-	struct tls *t = c->tls;
 	int r;
 
-	if (t->in_len == 0 && !t->has_ended)
-		return false;
 	ERR_clear_error();
 	r = SSL_do_handshake(t->ssl);
-	flush(t);
+	tls_bio_send(t);
 	if (r == 1) {
-		t->state = UP;
-		metrics_time(worker_of(c)->options.metrics,
-			     METRIC_HISTOGRAM_TLS_HANDSHAKE,
-			     (uint64_t)(conn_now(c) - t->begun_ms) * US_PER_MS);
-		conn_event(c, EVENT_TLS_UP, SIDE_CLIENT);
+		t->state = TLS_UP;
+		if (t->side == SIDE_MTA)
+			t->worker->mta_tls_error_told = 0;
+		count_time(t);
+		conn_event(t->conn, EVENT_TLS_UP, tls_side(t));
 		return true;
 	}
 	if (SSL_get_error(t->ssl, r) == SSL_ERROR_WANT_READ && !t->has_ended)
 		return false;
 	t->error = ERR_peek_error();
-	t->state = FAILED;
+	t->state = TLS_FAILED;
 	t->in_len = 0;
-	conn_event(c, t->has_ended ? EVENT_FIN : EVENT_TLS_FAILED, SIDE_CLIENT);
+	if (t->side == SIDE_MTA)
+		tell_failure(t);
+	conn_event(t->conn, t->has_ended ? EVENT_FIN : EVENT_TLS_FAILED,
+		   tls_side(t));
 	return true;
 }
 
-static bool
-read_some(struct conn *c)
+static struct tls *
+take_seat(struct conn *c, enum side side)
 {
-	struct tls *t = c->tls;
+	struct worker *w = worker_of(c);
+	struct tls *t = NULL;
+
+	if (w->options.rules.tls != NULL)
+		t = slab_take(seats_of(w, side));
+	if (t == NULL)
+		return NULL;
+	memset(t, 0, sizeof(*t));
+	t->conn = c;
+	t->side = (uint8_t)side; /* two */
+	t->worker = w;
+	t->begun_ms = conn_now(c);
+	t->context = tls_context_keep(w->options.rules.tls);
+	tls_tell_room(w);
+	if (side == SIDE_CLIENT)
+		c->tls = t;
+	else
+		c->leg->tls = t;
+	return t;
+}
+
+void
+tls_start(struct conn *c, enum side side)
+{
+	struct worker *w = worker_of(c);
+	struct tls *t;
+
+	metrics_add(w->options.metrics, METRIC_TLS_DISCARDED,
+		    stream_discard(c, side));
+	t = take_seat(c, side);
+	if (t != NULL && side == SIDE_CLIENT)
+		hello_take(c);
+	if (t == NULL || !open_ssl(t)) {
+		if (t != NULL)
+			t->state = TLS_FAILED;
+		conn_event(c, EVENT_TLS_FAILED, side);
+		return;
+	}
+	if (side == SIDE_MTA)
+		(void)shake(t); /* ours is the first word */
+}
+
+static bool
+read_some(struct tls *t)
+{
+	struct conn *c = t->conn;
 	uint8_t *at;
 	size_t room;
 	size_t n = 0;
 	int r;
 
-	if (!c->streams[SIDE_CLIENT].is_wanted || !tls_has_unread(c))
+	if (!c->streams[t->side].is_wanted || !tls_has_unread(t))
 		return false;
-	room = stream_room(c, SIDE_CLIENT, &at);
+	room = stream_room(c, tls_side(t), &at);
 	if (room == 0) {
-		c->streams[SIDE_CLIENT].is_starved =
-		    c->buffers[SIDE_CLIENT] == NULL;
+		c->streams[t->side].is_starved = c->buffers[t->side] == NULL;
 		return false;
 	}
 	ERR_clear_error();
 	r = SSL_read_ex(t->ssl, at, room, &n);
-	flush(t);
+	tls_bio_send(t);
 	if (r == 1) {
-		stream_arrived(c, SIDE_CLIENT, n);
-		conn_event(c, EVENT_BYTES, SIDE_CLIENT);
+		stream_arrived(c, tls_side(t), n);
+		conn_event(c, EVENT_BYTES, tls_side(t));
 		return true;
 	}
 	switch (SSL_get_error(t->ssl, r)) {
 	case SSL_ERROR_WANT_READ:
 		return false;
 	case SSL_ERROR_ZERO_RETURN:
-		end_stream(c, EVENT_FIN);
+		end_stream(t, EVENT_FIN);
 		return true;
 	default:
 		t->error = ERR_peek_error();
 		t->is_shut = true;
-		end_stream(c, EVENT_ERROR);
+		end_stream(t, EVENT_ERROR);
 		return true;
 	}
 }
 
 bool
-tls_pull(struct conn *c)
+tls_pull(struct tls *t)
 {
-	if (c->tls->state == SHAKES)
-		return shake(c);
-	return c->tls->state == UP && read_some(c);
+	if (t == NULL)
+		return false;
+	if (t->state == TLS_SHAKES)
+		return (t->in_len > 0 || t->has_ended) && shake(t);
+	return t->state == TLS_UP && read_some(t);
 }
 
 void
-tls_settle(struct conn *c)
+tls_settle(struct tls *t)
 {
-	struct tls *t = c->tls;
 	uint8_t *rest;
 
+	if (t == NULL)
+		return;
 	if (t->in_len == 0) {
 		OPENSSL_free(t->kept);
 		t->kept = NULL;
@@ -434,8 +314,8 @@ tls_settle(struct conn *c)
 		return;
 	rest = OPENSSL_malloc(t->in_len);
 	if (rest == NULL) {
-		t->state = OVER;
-		conn_end(c, REASON_FULL);
+		t->state = TLS_OVER;
+		conn_end(t->conn, REASON_FULL);
 		return;
 	}
 	memcpy(rest, t->in, t->in_len);
@@ -446,46 +326,43 @@ tls_settle(struct conn *c)
 }
 
 size_t
-tls_write(struct conn *c, const void *bytes, size_t len)
+tls_write(struct tls *t, const void *bytes, size_t len)
 {
-	struct tls *t = c->tls;
 	const uint8_t *at = bytes;
 	size_t done = 0;
 
 	/* Without a handshake there is nobody who could read it. */
-	if (t->state == SHAKES || t->state == FAILED || t->is_shut)
+	if (t->state == TLS_SHAKES || t->state == TLS_FAILED || t->is_shut)
 		return len;
-	while (done < len && tls_is_flushed(c)) {
+	while (done < len && tls_is_flushed(t)) {
 		size_t n = len - done < RECORD_CAP ? len - done : RECORD_CAP;
 
 		ERR_clear_error();
 		if (SSL_write_ex(t->ssl, at + done, n, &n) != 1) {
-			stream_broke(c, SIDE_MTA);
+			stream_broke(t->conn, tls_other_side(t));
 			return len;
 		}
 		done += n;
-		flush(t);
+		tls_bio_send(t);
 	}
 	return done;
 }
 
 bool
-tls_is_flushed(const struct conn *c)
+tls_is_flushed(const struct tls *t)
 {
-	return c->tls->waiting_len == 0;
+	return t->waiting_len == 0;
 }
 
 void
-tls_shut(struct conn *c)
+tls_shut(struct tls *t)
 {
-	struct tls *t = c->tls;
-
-	if (t->is_shut || (t->state != UP && t->state != OVER))
+	if (t->is_shut || (t->state != TLS_UP && t->state != TLS_OVER))
 		return;
 	t->is_shut = true;
 	ERR_clear_error();
 	(void)SSL_shutdown(t->ssl);
-	flush(t);
+	tls_bio_send(t);
 }
 
 void
@@ -507,14 +384,17 @@ tls_describe(const struct conn *c, struct session_report *r)
 }
 
 void
-tls_end(struct conn *c)
+tls_end(struct conn *c, enum side side)
 {
-	struct tls *t = c->tls;
+	struct tls *t = tls_of(c, side);
 
 	if (t == NULL)
 		return;
-	if (tls_is_flushed(c))
-		tls_shut(c);
-	c->tls = NULL;
+	if (tls_is_flushed(t))
+		tls_shut(t);
+	if (side == SIDE_CLIENT)
+		c->tls = NULL;
+	else
+		c->leg->tls = NULL;
 	free_seat(t);
 }

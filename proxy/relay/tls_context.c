@@ -29,6 +29,7 @@ struct tls_context {
 	_Atomic unsigned owners;
 	size_t count;
 	int64_t ends;
+	SSL_CTX *mta;
 	SSL_CTX *all[];
 };
 
@@ -120,10 +121,11 @@ warn_if_expired(const X509 *x, const struct config_path *p,
 			   p->path);
 }
 
+/* What both ends of ours have in common. */
 static SSL_CTX *
-new_ctx(struct tls_context *t)
+new_ctx(const SSL_METHOD *method)
 {
-	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	SSL_CTX *ctx = SSL_CTX_new(method);
 
 	if (ctx == NULL)
 		return NULL;
@@ -134,22 +136,32 @@ new_ctx(struct tls_context *t)
 					   SSL_OP_IGNORE_UNEXPECTED_EOF);
 	(void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	(void)SSL_CTX_set_num_tickets(ctx, TICKETS);
-	(void)SSL_CTX_set_dh_auto(ctx, 1);
-	SSL_CTX_set_default_passwd_cb(ctx, know_no_phrase);
-	(void)SSL_CTX_set_tlsext_servername_callback(ctx, choose_by_name);
-	(void)SSL_CTX_set_tlsext_servername_arg(ctx, t);
 	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1)
 		return ctx;
 	SSL_CTX_free(ctx);
 	return NULL;
 }
 
+static SSL_CTX *
+new_server(struct tls_context *t)
+{
+	SSL_CTX *ctx = new_ctx(TLS_server_method());
+
+	if (ctx == NULL)
+		return NULL;
+	(void)SSL_CTX_set_num_tickets(ctx, TICKETS);
+	(void)SSL_CTX_set_dh_auto(ctx, 1);
+	SSL_CTX_set_default_passwd_cb(ctx, know_no_phrase);
+	(void)SSL_CTX_set_tlsext_servername_callback(ctx, choose_by_name);
+	(void)SSL_CTX_set_tlsext_servername_arg(ctx, t);
+	return ctx;
+}
+
 static void
 load_one(struct tls_context *t, size_t i, const struct config_certificate *c,
 	 struct report *report)
 {
-	SSL_CTX *ctx = new_ctx(t);
+	SSL_CTX *ctx = new_server(t);
 
 	t->all[i] = ctx;
 	ERR_clear_error();
@@ -194,6 +206,9 @@ tls_context_load(struct tls_context **out, const struct config *config,
 		tls_context_let_go(t);
 		return -EINVAL;
 	}
+	/* Whoever answers there is taken for the MTA, as in the clear: it is
+	 * known by its address. */
+	t->mta = new_ctx(TLS_client_method());
 	*out = t;
 	return 0;
 }
@@ -212,6 +227,7 @@ tls_context_let_go(struct tls_context *t)
 		return;
 	for (size_t i = 0; i < t->count; i++)
 		SSL_CTX_free(t->all[i]);
+	SSL_CTX_free(t->mta);
 	free(t);
 }
 
@@ -219,6 +235,12 @@ int64_t
 tls_context_ends(const struct tls_context *t)
 {
 	return t != NULL ? t->ends : 0;
+}
+
+void *
+tls_context_mta(const struct tls_context *t)
+{
+	return t->mta;
 }
 
 void *

@@ -33,7 +33,9 @@ void tls_context_let_go(struct tls_context *t);
 /* The earliest end of a certificate, Unix time; 0 for NULL. */
 int64_t tls_context_ends(const struct tls_context *t);
 
-/* For tls.c: the SSL_CTX with which a session begins. */
+/* For tls.c: the SSL_CTX with which a session begins, and the one towards the
+ * MTA. */
 void *tls_context_first(const struct tls_context *t);
+void *tls_context_mta(const struct tls_context *t);
 
 #endif

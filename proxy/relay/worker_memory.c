@@ -74,6 +74,8 @@ take_slabs(struct worker *w)
 		    slab_init(&w->buffers, sizeof(struct buffer), p.buffers);
 	if (error == 0)
 		error = slab_init(&w->tls, tls_size(), p.tls);
+	if (error == 0)
+		error = slab_init(&w->mta_tls, tls_size(), p.tls);
 	/* As many as sessions: most are never touched. */
 	if (error == 0)
 		error = slab_init(&w->syns, SYN_RAW_CAP, p.seats);
@@ -111,6 +113,7 @@ free_memory(struct worker *w)
 	slab_free(&w->rings);
 	slab_free(&w->buffers);
 	slab_free(&w->tls);
+	slab_free(&w->mta_tls);
 	slab_free(&w->syns);
 	slab_free(&w->hellos);
 	slab_free(&w->lookups);
@@ -194,12 +197,14 @@ worker_memory_give(struct worker *w)
 	say_lost(&w->rings, "ring");
 	say_lost(&w->buffers, "buffer");
 	say_lost(&w->tls, "TLS");
+	say_lost(&w->mta_tls, "TLS to the MTA");
 	say_lost(&w->syns, "syn");
 	check_slab(&w->conns, "sessions");
 	check_slab(&w->legs, "MTA connections");
 	check_slab(&w->rings, "rings");
 	check_slab(&w->buffers, "buffers");
 	check_slab(&w->tls, "TLS sessions");
+	check_slab(&w->mta_tls, "TLS sessions with the MTA");
 	check_slab(&w->syns, "long SYNs");
 	poller_close(&w->poller);
 	(void)uv_loop_close(&w->loop);
@@ -248,6 +253,9 @@ worker_print_sizes(const struct worker_options *options, FILE *out)
 	print_pool(out, "buffer", sizeof(struct buffer), p.buffers);
 	if (options->rules.tls != NULL)
 		print_pool(out, "tls", tls_size() + TLS_LIBRARY_BYTES, p.tls);
+	if (options->rules.config->mta.tls != CONFIG_MTA_CLEAR)
+		print_pool(out, "mta tls", tls_size() + TLS_LIBRARY_BYTES,
+			   p.tls);
 	print_pool(out, "syn", SYN_RAW_CAP, p.seats);
 	print_pool(out, "lookup", sizeof(struct lookup_seat), p.seats);
 	print_pool(out, "hello", sizeof(struct hello_seat), p.seats);

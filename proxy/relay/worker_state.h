@@ -89,7 +89,9 @@ struct worker {
 	uint32_t rested_count;
 	struct slab rings; /* of those who pipeline many commands */
 	struct slab buffers;
-	struct slab tls;	   /* TLS sessions that end here */
+	struct slab tls;     /* TLS sessions that end here */
+	struct slab mta_tls; /* and their other half, if it is TLS */
+	unsigned long mta_tls_error_told; /* OpenSSL's, plus 1; 0: none */
 	struct slab syns;	   /* those that do not fit struct facts */
 	struct slab lookups;	   /* the same */
 	struct slab hellos;	   /* one a seat of conns, at its index */

@@ -67,8 +67,8 @@ struct world {
 	struct client_hello hello_memory;
 	bool wants_plan;
 	bool wants_flushed;
-	bool opens_tls;	  /* set before world_open(): TLS comes first */
-	bool is_shaking;  /* TLS_UP or TLS_FAILED comes next */
+	bool opens_tls;	     /* set before world_open(): TLS comes first */
+	bool is_shaking;     /* TLS_UP or TLS_FAILED comes next */
 	bool is_mta_shaking; /* the same, of the MTA's side */
 	size_t discarded;    /* in the clear, behind STARTTLS or its 220 */
 	bool is_connected;

@@ -61,8 +61,9 @@ both_shake_hands_mta_first(void **state)
 	assert_false(scene.s.counts.own_starttls);
 	scene_client("EHLO a\r\n");
 	scene_mta_got("EHLO a\r\n");
-	scene_mta("250-mx\r\n250 AUTH PLAIN\r\n");
-	scene_client_got("250-mx\r\n250 AUTH PLAIN\r\n");
+	scene_mta("250-mx\r\n250-AUTH PLAIN\r\n250 STARTTLS\r\n");
+	scene_client_got("250-mx\r\n250-AUTH PLAIN\r\n250 STARTTLS\r\n");
+	assert_int_equal(scene.s.counts.own_removed, 0);
 }
 
 /* It is the MTA's keyword, and it alone knows whether it is to be there. */
@@ -182,11 +183,50 @@ a_slow_handshake_with_the_mta_ends(void **state)
 	scene_mta(GO_AHEAD);
 	scene_until(59999);
 	assert_false(scene.out[SIDE_CLIENT].fin);
-	print_message("dl %llu now %llu phase %d tls %d pm %u\n", (unsigned long long)world_deadline(&scene), (unsigned long long)scene.now_ms, scene.s.phase, scene.s.tls, scene.s.phase_ms);
+	print_message("dl %llu now %llu phase %d tls %d pm %u\n",
+		      (unsigned long long)world_deadline(&scene),
+		      (unsigned long long)scene.now_ms, scene.s.phase,
+		      scene.s.tls, scene.s.phase_ms);
 	scene_until(60000);
-	print_message("dl %llu now %llu phase %d tls %d pm %u\n", (unsigned long long)world_deadline(&scene), (unsigned long long)scene.now_ms, scene.s.phase, scene.s.tls, scene.s.phase_ms);
+	print_message("dl %llu now %llu phase %d tls %d pm %u\n",
+		      (unsigned long long)world_deadline(&scene),
+		      (unsigned long long)scene.now_ms, scene.s.phase,
+		      scene.s.tls, scene.s.phase_ms);
 	close_both();
 	scene_ended(REASON_MTA_TLS_FAILED);
+}
+
+static void
+an_mta_that_does_not_answer_ends_it(void **state)
+{
+	(void)state;
+	ask();
+	scene_until(59999);
+	assert_false(scene.out[SIDE_CLIENT].fin);
+	scene_until(60000);
+	close_both();
+	scene_ended(REASON_MTA_TLS_FAILED);
+}
+
+/* Their time begins anew, and not with that of the refusal. */
+static void
+replies_behind_a_refusal_are_held(void **state)
+{
+	(void)state;
+	open_relay((struct plan){.reply_ms = 5000, .rank = 1});
+	scene_client("STARTTLS\r\n");
+	scene_until(1);
+	scene_mta_got("STARTTLS\r\n");
+	scene_mta("454 4.7.0 not now\r\n");
+	scene_client_got("454 4.7.0 not now\r\n");
+	scene_until(60000);
+	scene_client("EHLO a\r\n");
+	scene_mta_got("EHLO a\r\n");
+	scene_mta("250 mx\r\n");
+	scene_until(64999);
+	scene_client_got("");
+	scene_until(65000);
+	scene_client_got("250 mx\r\n");
 }
 
 static void
@@ -265,6 +305,8 @@ SCENES(cmocka_unit_test(both_shake_hands_mta_first),
        cmocka_unit_test(a_refusal_is_the_clients_answer),
        cmocka_unit_test(a_failed_handshake_with_the_mta_ends_in_order),
        cmocka_unit_test(a_slow_handshake_with_the_mta_ends),
+       cmocka_unit_test(an_mta_that_does_not_answer_ends_it),
+       cmocka_unit_test(replies_behind_a_refusal_are_held),
        cmocka_unit_test(what_is_no_reply_ends_it),
        cmocka_unit_test(an_endless_reply_ends_it),
        cmocka_unit_test(the_mta_may_leave_instead),
