@@ -295,10 +295,19 @@ run_verb(struct control_request *r, const char *name)
 	char why[160];
 
 	for (size_t i = 0; i < s->verbs_count; i++) {
-		if (strcmp(s->verbs[i].name, name) == 0) {
+		if (strcmp(s->verbs[i].name, name) != 0)
+			continue;
+		if (!s->verbs[i].is_alone || r->argument[0] == '\0') {
 			s->verbs[i].run(s->ctx, r);
 			return;
 		}
+		(void)snprintf(
+		    why, sizeof(why),
+		    "%.20s stands alone, and nothing was done; behind "
+		    "it was \"%.40s\"",
+		    name, r->argument);
+		control_request_end(r, why);
+		return;
 	}
 	(void)snprintf(why, sizeof(why), "this tarryd knows no verb \"%.40s\"",
 		       name);

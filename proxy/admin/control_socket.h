@@ -11,6 +11,7 @@
 #define PROXY_ADMIN_CONTROL_SOCKET_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <uv.h>
 
@@ -33,6 +34,7 @@ typedef void control_verb_fn(void *ctx, struct control_request *r);
 struct control_verb {
 	const char *name;
 	control_verb_fn *run;
+	bool is_alone; /* no word may stand behind it */
 };
 
 /*

@@ -260,15 +260,34 @@ value_range(const char *text, uint32_t min, uint32_t max, uint32_t *low,
 	return true;
 }
 
+/* An IPv6 address that, with its last number taken for a port, is one too. */
+static bool
+is_colon_port(const char *text, const char *colon)
+{
+	struct addr bare;
+
+	return colon != NULL && addr_parse_ip(&bare, text, strlen(text)) &&
+	       bare.family == 6 &&
+	       addr_parse_ip(&bare, text, (size_t)(colon - text)) &&
+	       colon[1 + strspn(colon + 1, "0123456789")] == '\0';
+}
+
 bool
 value_address(const char *text, uint16_t min_port, struct addr *a,
 	      struct value_why *why)
 {
+	const char *colon = strrchr(text, ':');
 	struct addr bare;
 	size_t len = strlen(text);
 
 	if (addr_parse(a, text, len) && a->port >= min_port)
 		return true;
+	if (is_colon_port(text, colon))
+		return value_fails(why,
+				   "\"%.60s\" has no port, expected [%.*s]%s, "
+				   "or [%.60s]:PORT",
+				   text, (int)(colon - text), text, colon,
+				   text);
 	if (addr_parse_ip(&bare, text, len))
 		return value_fails(why,
 				   "\"%.60s\" has no port, expected %s%.60s%s"

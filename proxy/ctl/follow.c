@@ -20,6 +20,9 @@
 /* A look at the file, where nothing has come. */
 #define LOOK_NS 100000000
 
+/* By so much a file is known again that may have been cut and filled anew. */
+#define TAIL_CAP 128u
+
 /* So long nothing more was written to a file that was put aside. */
 #define OLD_LOOKS 20u
 
@@ -29,6 +32,9 @@ struct reader {
 	unsigned looks;	  /* in vain, since the file was put aside */
 	size_t len;
 	bool is_skipping; /* of a line that is too long, up to its end */
+	/* The last bytes in front of where it stands in the file. */
+	size_t tail_len;
+	char tail[TAIL_CAP];
 	char bytes[LINE_CAP + 1];
 };
 
@@ -64,6 +70,41 @@ take_lines(struct reader *r, struct follow *f, follow_line_fn *take)
 		r->is_skipping = true;
 		r->len = 0;
 	}
+}
+
+/* What stands in front of `end` in the file; of a pipe nothing. */
+static size_t
+read_tail(const struct reader *r, off_t end, char tail[TAIL_CAP])
+{
+	size_t len = end < (off_t)TAIL_CAP ? (size_t)end : TAIL_CAP;
+	ssize_t n = pread(r->fd, tail, len, end - (off_t)len);
+
+	return n > 0 ? (size_t)n : 0;
+}
+
+static void
+keep_tail(struct reader *r)
+{
+	const off_t at = lseek(r->fd, 0, SEEK_CUR);
+
+	r->tail_len = r->path != NULL && at > 0 ? read_tail(r, at, r->tail) : 0;
+}
+
+/* Cut and filled again, further than we were: it is read from its start. */
+static void
+rewind_if_other(struct reader *r)
+{
+	char tail[TAIL_CAP];
+
+	if (r->fd < 0 || r->tail_len == 0)
+		return;
+	if (read_tail(r, lseek(r->fd, 0, SEEK_CUR), tail) == r->tail_len &&
+	    memcmp(tail, r->tail, r->tail_len) == 0)
+		return;
+	(void)lseek(r->fd, 0, SEEK_SET);
+	r->len = 0;
+	r->tail_len = 0;
+	r->is_skipping = false;
 }
 
 /* What became of the file that is read. */
@@ -112,6 +153,7 @@ wait_or_reopen(struct reader *r)
 		close(r->fd);
 		r->fd = -1;
 		r->len = 0;
+		r->tail_len = 0;
 		r->is_skipping = false;
 	}
 	if (r->fd < 0) {
@@ -128,18 +170,22 @@ static enum ctl_exit
 read_all(struct reader *r, struct follow *f, follow_line_fn *take)
 {
 	for (;;) {
-		ssize_t n = r->fd < 0 ? 0
-				      : read(r->fd, r->bytes + r->len,
-					     LINE_CAP - r->len);
+		ssize_t n;
 
+		rewind_if_other(r);
+		n = r->fd < 0
+			? 0
+			: read(r->fd, r->bytes + r->len, LINE_CAP - r->len);
 		if (n < 0 && errno != EINTR) {
-			fprintf(stderr, "tarryctl: reading the log: %s\n",
+			fprintf(stderr, "tarryctl: %s: cannot be read: %s\n",
+				r->path != NULL ? r->path : "standard input",
 				strerror(errno));
 			return CTL_REFUSED;
 		}
 		if (n > 0) {
 			r->len += (size_t)n;
 			r->looks = 0;
+			keep_tail(r);
 			take_lines(r, f, take);
 		} else if (n == 0 && r->path == NULL) {
 			return CTL_FINE;
@@ -149,24 +195,36 @@ read_all(struct reader *r, struct follow *f, follow_line_fn *take)
 	}
 }
 
-/* Opens the log at its end; one that is not there is waited for. */
-static void
+/* Opens the log at its end; one that is not there is waited for. False if it
+ * will never be one. */
+static bool
 open_log(struct reader *r, const char *name)
 {
+	struct stat what;
+
 	r->path = NULL;
 	r->fd = STDIN_FILENO;
 	r->len = 0;
 	r->looks = 0;
+	r->tail_len = 0;
 	r->is_skipping = false;
 	if (strcmp(name, "-") == 0)
-		return;
+		return true;
 	r->path = name;
 	r->fd = open(name, O_RDONLY | O_CLOEXEC);
-	if (r->fd < 0)
+	if (r->fd < 0) {
 		fprintf(stderr, "tarryctl: %s: %s; waiting for it\n", name,
 			strerror(errno));
-	else
-		(void)lseek(r->fd, 0, SEEK_END);
+	} else if (fstat(r->fd, &what) == 0 && S_ISDIR(what.st_mode)) {
+		fprintf(stderr,
+			"tarryctl: %s: is a directory, expected the file of a "
+			"log in it\n",
+			name);
+		return false;
+	} else if (lseek(r->fd, 0, SEEK_END) > 0) {
+		keep_tail(r);
+	}
+	return true;
 }
 
 static void
@@ -197,8 +255,9 @@ follow(follow_line_fn *take, const char *source, char **argv, int argc)
 	if (take == follow_rspamd_line &&
 	    addr_parse(&at, argv[1], strlen(argv[1]))) {
 		status = follow_http(f, take, &at);
+	} else if (!open_log(r, argv[1])) {
+		status = CTL_USAGE;
 	} else {
-		open_log(r, argv[1]);
 		fprintf(stderr, "tarryctl: following %s\n", argv[1]);
 		status = read_all(r, f, take);
 	}

@@ -77,21 +77,21 @@ reload(void *ctx, struct control_request *r)
 }
 
 static const struct control_verb verbs[] = {
-    {"status", control_say_status},
-    {"sessions", control_say_sessions},
-    {"signatures", control_say_signatures},
-    {"explain", control_explain},
-    {"release", control_release},
-    {"doctor", control_doctor},
-    {"effect", control_say_effect},
-    {"patience", control_say_patience},
-    {"reload", reload},
-    {"shadow", control_shadow},
-    {"set", control_set},
-    {"unset", control_unset},
-    {"drain", drain},
-    {"dump", control_dump},
-    {"load", control_load},
+    {"status", control_say_status, true},
+    {"sessions", control_say_sessions, false},
+    {"signatures", control_say_signatures, false},
+    {"explain", control_explain, false},
+    {"release", control_release, false},
+    {"doctor", control_doctor, false},
+    {"effect", control_say_effect, false},
+    {"patience", control_say_patience, false},
+    {"reload", reload, true},
+    {"shadow", control_shadow, false},
+    {"set", control_set, false},
+    {"unset", control_unset, false},
+    {"drain", drain, true},
+    {"dump", control_dump, false},
+    {"load", control_load, false},
 };
 
 int

@@ -225,6 +225,12 @@ def test_bad_lines_get_an_error(served):
                          'this tarryd knows no verb "nonsense"'}
         assert status["state"] == "running" and ok == {"ok": True}
         assert empty["ok"] is False
+    for verb in (b"drain", b"reload", b"status"):
+        with talk(tarryd.control) as sock:
+            sock.sendall(verb + b" x\nsessions\n")
+            first = lines_of(sock, 1)[0]
+            assert first["ok"] is False and "stands alone" in first["error"]
+    assert "drain asked for" not in tarryd.log
     with talk(tarryd.control) as sock:
         sock.sendall(b"\xff\xfe\n")
         assert lines_of(sock, 1)[0]["ok"] is False

@@ -309,6 +309,33 @@ def test_a_log_that_is_put_aside(tmp_path, path, heard, follow):
         assert heard() == 6
 
 
+def test_a_log_that_is_cut(tmp_path, path, heard, follow):
+    """Shorter, as long and longer than before by the next look: whether it
+    is another one is known by what stands in front of the place."""
+    log = tmp_path / "log"
+    log.write_text(REFUSED % 1)
+    follow("postfix", log, path)
+    with open(log, "a") as new:
+        print(REFUSED % 2, end="", file=new, flush=True)
+    assert heard() == 2
+    log.write_text(REFUSED % 3)
+    assert heard() == 3
+    log.write_text(REFUSED % 4)
+    assert heard() == 4
+    log.write_text("".join(REFUSED % number for number in (5, 6, 7)))
+    assert [heard(), heard(), heard()] == [5, 6, 7]
+    with open(log, "a") as new:
+        print(REFUSED % 8, end="", file=new, flush=True)
+    assert heard() == 8
+
+
+def test_a_directory_is_no_log(tmp_path, path):
+    done = subprocess.run([BUILD / "tarryctl", "follow", "postfix", tmp_path,
+                           path], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2
+    assert "is a directory, expected the file of a log" in done.stderr
+
+
 def test_lines_of_a_log_that_are_none(tmp_path, path, heard):
     """A NUL, a line without end, bytes that are no text; then a good one."""
     nul = (REFUSED % 1).replace("550", "\0 550")
