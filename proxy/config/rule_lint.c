@@ -397,32 +397,83 @@ has_word(const char *value, const char *word)
 	return false;
 }
 
-/* [list NAME] that no rule names. */
+static bool
+names_list(const struct tree_entry *e, const char *name)
+{
+	return e->key->is_condition && e->key->evidence == EVIDENCE_LISTED &&
+	       has_word(e->value, name);
+}
+
+static bool
+is_list_used(const struct lint *l, const char *name)
+{
+	for (size_t i = 0; i < l->config->policy.rules_count; i++) {
+		const struct tree_section *s = l->sections[i];
+
+		for (size_t k = 0; k < s->entries_count; k++) {
+			if (names_list(&s->entries[k], name))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* True if a rule tests this fact. */
+static bool
+is_asked_for(const struct lint *l, enum evidence_kind kind)
+{
+	const struct policy *p = &l->config->policy;
+
+	for (size_t i = 0; i < p->rules_count; i++) {
+		const struct policy_rule *rule = &p->rules[i];
+
+		for (size_t k = 0; k < rule->conditions_count; k++) {
+			if (rule->conditions[k].kind == kind)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool
+reads_points(const struct lint *l)
+{
+	return is_asked_for(l, EVIDENCE_SCORE) ||
+	       is_asked_for(l, EVIDENCE_SOURCES);
+}
+
+/* A list that is asked costs time of its own, and tells who comes here. */
+static void
+check_zone(const struct lint *l, const struct tree_section *s, bool is_allow)
+{
+	const struct policy_score *points = &l->config->policy.score;
+	const char *name = is_allow ? "dnswl" : "dnsbl";
+
+	if (is_asked_for(l, is_allow ? EVIDENCE_DNSWL : EVIDENCE_DNSBL) ||
+	    (reads_points(l) &&
+	     (is_allow ? points->dnswl : points->dnsbl) != 0))
+		return;
+	tree_note(l->tree, REPORT_WARNING, s, NULL,
+		  "is asked for nothing, expected a rule with %s = 1.., or one "
+		  "with score and points for %s in [score]",
+		  name, name);
+}
+
+/* Lists that no rule makes use of. */
 static void
 check_lists(const struct lint *l)
 {
-	const struct tree *tree = l->tree;
+	for (size_t i = 0; i < l->tree->sections_count; i++) {
+		const struct tree_section *s = &l->tree->sections[i];
+		const char *kind = s->kind->name;
 
-	for (size_t i = 0; i < tree->sections_count; i++) {
-		const struct tree_section *list = &tree->sections[i];
-		bool is_used = strcmp(list->kind->name, "list") != 0;
-
-		for (size_t r = 0; r < l->config->policy.rules_count; r++) {
-			const struct tree_section *s = l->sections[r];
-
-			for (size_t k = 0; !is_used && k < s->entries_count;
-			     k++)
-				is_used =
-				    s->entries[k].key->evidence ==
-					EVIDENCE_LISTED &&
-				    s->entries[k].key->is_condition &&
-				    has_word(s->entries[k].value, list->name);
-		}
-		if (!is_used)
-			tree_note(tree, REPORT_WARNING, list, NULL,
+		if (strcmp(kind, "dnsbl") == 0 || strcmp(kind, "dnswl") == 0)
+			check_zone(l, s, strcmp(kind, "dnswl") == 0);
+		else if (strcmp(kind, "list") == 0 && !is_list_used(l, s->name))
+			tree_note(l->tree, REPORT_WARNING, s, NULL,
 				  "is used by no rule, expected listed = %s in "
 				  "one",
-				  list->name);
+				  s->name);
 	}
 }
 

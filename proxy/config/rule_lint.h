@@ -18,7 +18,8 @@ bool rule_lint_covers(const struct policy_condition *a,
 /*
  * Warns, at file and line: of rules that are never reached, for a rule above
  * decides whenever they hold; of conditions that are never true, alone or
- * together, or say nothing beside another; of lists that nobody asks for.
+ * together, or say nothing beside another; of lists of networks and in the DNS
+ * that no rule makes use of.
  * Notes nothing if there are mistakes.
  */
 void rule_lint(const struct tree *tree, const struct config *config);

@@ -104,6 +104,21 @@ static const struct {
      "for\n"},
     {"lists that there are not", "[rule a]\ndnsbl = 1..\n" SLOW,
      "F:5: warning: [rule a]: never holds: there is no [dnsbl NAME]\n"},
+    {"a block list that is asked for nothing",
+     "[dnsbl z]\nzone = z.test\n[rule a]\nmss = 1400\n" SLOW,
+     "F:5: warning: [dnsbl z]: is asked for nothing, expected a rule with "
+     "dnsbl = 1.., or one with score and points for dnsbl in [score]\n"},
+    {"an allow list that gives no points",
+     "[score]\ndnswl = 0\n[dnswl z]\nzone = z.test\n"
+     "[rule a]\nscore = 1..\n" SLOW,
+     "F:7: warning: [dnswl z]: is asked for nothing, expected a rule with "
+     "dnswl = 1.., or one with score and points for dnswl in [score]\n"},
+    {"a block list that a rule asks for",
+     "[dnsbl z]\nzone = z.test\n[rule a]\ndnsbl = 1..\n" SLOW, ""},
+    {"a block list that gives points",
+     "[dnsbl z]\nzone = z.test\n[rule a]\nscore = 1..\n" SLOW, ""},
+    {"an allow list that sources ask for",
+     "[dnswl z]\nzone = z.test\n[rule a]\nsources = 1..\n" SLOW, ""},
     {"a list that nobody uses", "[list far]\nnetwork = 192.0.2.0/24\n",
      "F:5: warning: [list far]: is used by no rule, expected listed = far in "
      "one\n"},
