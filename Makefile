@@ -201,6 +201,7 @@ clean:
 help:
 	@echo 'make            build the programs into $(BUILD)/'
 	@echo 'make run        and start it: [MTA=a:p] [LISTEN=a:p] [HTTP=a:p]'
+	@echo '                [MODE=shadow]: decide and log, delay nothing'
 	@echo 'make test       every test and check; ends with N passed, N failed'
 	@echo 'make lint       the checks alone'
 	@echo 'make demo       one sender and three bots, in 30 seconds'

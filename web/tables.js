@@ -14,7 +14,7 @@ export function number(n) {
 }
 
 export function seconds(s) {
-  if (s < 1)
+  if (s > 0 && s < 1)
     return `${Math.round(s * 1000)} ms`;
   if (s < 100)
     return `${s % 1 === 0 ? s : s.toFixed(1)} s`;

@@ -126,7 +126,9 @@ class Browser:
     def shoot(self, path, width=1280, height=None):
         self.driver.set_window_size(width, 900)
         if height is None:
-            height = self.run("return document.documentElement.scrollHeight")
+            # The window has a frame, of which the page sees nothing.
+            height = self.run("return document.documentElement.scrollHeight"
+                              " + outerHeight - innerHeight")
         self.driver.set_window_size(width, height)
         self.driver.save_screenshot(str(path))
 

@@ -85,6 +85,31 @@ def play(make, port, minutes, per_second):
             per_second * (1 + .6 * math.sin(age))))
 
 
+# Each view of the page: what it is called, and the part of the page.
+VIEWS = ("figures", "delivery", "delay", "leaving", "effect", "signatures",
+         "held", "rules", "health")
+RANGES = (("1h", "1 h"), ("6h", "6 h"), ("24h", "24 h"), ("30d", "Month"),
+          ("1y", "Year"))
+
+
+def choose(browser, span):
+    """A range of the charts, and waits until they show it."""
+    browser.press(f'[data-range="{span}"]')
+    browser.wait(lambda: browser.text("[aria-pressed=true]") ==
+                 dict(RANGES)[span] and
+                 browser.count(".chart canvas") >= 10, f"the last {span}")
+
+
+def shoot_views(browser, out):
+    """Each in a window that it fits in whole."""
+    browser.shoot(out / "dashboard.png")
+    height = browser.run("return document.documentElement.scrollHeight")
+    browser.driver.set_window_size(1280, height + 500)
+    for view in VIEWS:
+        part = browser.driver.find_element("css selector", f"#{view}")
+        part.screenshot(str(out / f"dashboard-{view}.png"))
+
+
 def shoot(rig, tarryd, out, speed):
     browser = rig.Browser()
     try:
@@ -92,11 +117,15 @@ def shoot(rig, tarryd, out, speed):
         browser.wait(lambda: browser.count(".chart canvas") >= 10 and
                      browser.count("#held tbody tr") > 1, "the page")
         if speed > 1:
-            browser.press('[data-range="24h"]')
-            browser.wait(lambda: browser.text("[aria-pressed=true]") ==
-                         "24 h", "the day")
-        browser.shoot(out / "dashboard.png")
+            choose(browser, "24h")
+        shoot_views(browser, out)
         browser.shoot(out / "dashboard-phone.png", 390)
+        browser.driver.set_window_size(1280, 1200)
+        for span, _ in RANGES:
+            choose(browser, span)
+            part = browser.driver.find_element("css selector", "#delivery")
+            part.screenshot(str(out / f"dashboard-delivery-{span}.png"))
+        choose(browser, "24h" if speed > 1 else "1h")
         browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
             "features": [{"name": "prefers-color-scheme", "value": "dark"}]})
         browser.shoot(out / "dashboard-dark.png")
