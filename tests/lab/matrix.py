@@ -5,10 +5,10 @@
 
 Sixteen clients send six mails each to four MTAs, directly and through Tarry
 in each shipped class; then those that speak TLS do it by STARTTLS, with TLS
-that passes and TLS that ends in Tarry. What is delivered, what bounces, and
-what the client is told must be the same. Prints tables, and what differs; the
-exit status is 1 if anything does. What this machine cannot run is skipped by
-name and counted.
+that passes, TLS that ends in Tarry, and TLS on both sides of it. What is
+delivered, what bounces, and what the client is told must be the same. Prints
+tables, and what differs; the exit status is 1 if anything does. What this
+machine cannot run is skipped by name and counted.
 """
 import argparse
 import collections
@@ -204,7 +204,8 @@ PAGE = """\
 
 Written by `make matrix`. Each client sends six mails to each MTA (two
 recipients, an unknown one, a mixed pair, a megabyte, odd text, the null
-sender) without Tarry and through it. `ok`: the mailboxes, the bounces, the
+sender) without Tarry and through it; with TLS it passes, ends in Tarry (terminate), or
+ends there and begins again to the MTA (both). `ok`: the mailboxes, the bounces, the
 exit statuses and the queue left behind are the same, no mail is there twice,
 and so are the replies, as far as they can be read on the wire: with TLS that
 is the greeting. `skip`, and DIFF with what differs, are explained below.
@@ -231,7 +232,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--build", help="where the programs are")
     parser.add_argument("--sample", action="store_true",
-                        help="a fixed part of it: 38 pairs")
+                        help="a fixed part of it: 41 pairs")
     parser.add_argument("--jobs", type=int, default=80,
                         help="how many runs go on at once")
     parser.add_argument("--tls", action="store_true",

@@ -26,8 +26,9 @@ from matrix_street import (PORT, Host, Street, inside, read_sessions)
 from conftest import shipped_config
 
 DIRECT = "direct"
-# Whose TLS it is: the MTA's, without Tarry and through it, or Tarry's.
-TLS = ("its own", "pass", "terminate")
+# Whose TLS it is: the MTA's, without Tarry and through it, or Tarry's, alone
+# or with TLS to the MTA too.
+TLS = ("its own", "pass", "terminate", "both")
 # What is not on the machine, or not to be had: skipped by name.
 CANNOT = (FileNotFoundError, pytest.skip.Exception)
 QUEUE_SECONDS = 1200  # a queue that is not empty then is left as it is
@@ -138,12 +139,15 @@ class Matrix:
         server = self.servers[name]
         path = self.where / f"tarry-{name}-{shape}{tls}.ini"
         keys = {}
-        if tls == "terminate":  # towards the MTA there is none then
-            keys = {"tls__mode": tls, "tls__certificate": make_certificate(
-                path.with_suffix(".pem"))}
+        if tls in ("terminate", "both"):
+            keys = {"tls__mode": "terminate",
+                    "tls__certificate": make_certificate(
+                        path.with_suffix(".pem")),
+                    "mta__tls": "starttls" if tls == "both" else "none"}
             shutil.chown(keys["tls__certificate"], "nobody")
         path.write_text(config_for(
-            shape, server.tls_behind if tls == "pass" else server.behind,
+            shape, server.tls_behind if tls in ("pass", "both")
+            else server.behind,
             server.has_proxy, listen, **keys))
         tarryd = Program(path.with_suffix(".log"), [
             *inside(self.street.mx), BUILD / "tarryd", "-c", path, "-u",
