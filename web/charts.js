@@ -212,8 +212,13 @@ function bySignature(history, whatOf) {
     ...one, values: whatOf(one), summary: total(whatOf(one)),
   })).filter((one) => one.summary > 0)
     .sort((a, b) => b.summary - a.summary);
-  const rest = lines.reduce((left, one) =>
-    left.map((n, i) => Math.max(0, n - one.values[i])), all);
+  // A session may be among a signature's a moment before it is among all.
+  let ahead = 0;
+  const rest = all.map((n, i) => {
+    const left = lines.reduce((sum, one) => sum - one.values[i], n - ahead);
+    ahead = Math.max(0, -left);
+    return Math.max(0, left);
+  });
   if (total(rest) > 0)
     lines.push({key: "", name: "all others", values: rest, summary: total(rest),
                 colour: colour(LINES)});

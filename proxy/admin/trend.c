@@ -157,42 +157,48 @@ free_line(struct trend *t, uint32_t may_leave, uint64_t sessions)
 	return least;
 }
 
+/* What came since the last call: of one that was not there, all. */
 static void
-add_to_line(struct trend *t, uint32_t line, const struct tally_signature *row)
+add_to_line(struct trend *t, uint32_t line, const struct trend_rows *rows,
+	    const struct tally_signature *row)
 {
-	struct tally_signature *had = &t->signatures[line];
+	static const struct tally_signature none;
+	const struct tally_signature *had =
+	    find(rows->before, rows->before_count, row);
 
+	if (had == NULL)
+		had = &none;
 	for (size_t i = 0; i < TALLY_COUNTS; i++)
 		at(t, t->now)->signatures[line][i] +=
 		    grown(had->counts[i], row->counts[i]);
-	*had = *row;
+	t->signatures[line] = *row;
 }
 
 void
-trend_take_signatures(struct trend *t, const struct tally_signature *rows,
-		      uint32_t count)
+trend_take_signatures(struct trend *t, const struct trend_rows *rows)
 {
 	uint32_t may_leave = 0;
 
 	for (uint32_t line = 0; line < TREND_SIGNATURES; line++) {
 		const struct tally_signature *row =
-		    find(rows, count, &t->signatures[line]);
+		    find(rows->now, rows->count, &t->signatures[line]);
 
-		if (row == NULL || row - rows >= LEAVE_RANK)
+		if (row == NULL || row - rows->now >= LEAVE_RANK)
 			may_leave |= 1u << line;
 		if (row != NULL)
-			add_to_line(t, line, row);
+			add_to_line(t, line, rows, row);
 	}
-	for (uint32_t i = 0; i < count && i < TREND_SIGNATURES; i++) {
+	for (uint32_t i = 0; i < rows->count && i < TREND_SIGNATURES; i++) {
+		const struct tally_signature *row = &rows->now[i];
 		uint32_t line = TREND_SIGNATURES;
 
-		if (find(t->signatures, TREND_SIGNATURES, &rows[i]) == NULL)
+		if (find(t->signatures, TREND_SIGNATURES, row) == NULL)
 			line = free_line(t, may_leave,
-					 rows[i].counts[TALLY_SESSIONS]);
+					 row->counts[TALLY_SESSIONS]);
 		if (line == TREND_SIGNATURES)
 			continue;
 		may_leave &= ~(1u << line);
-		add_to_line(t, line, &rows[i]);
+		add_to_line(t, line, rows, row);
 	}
 }
 

@@ -59,11 +59,18 @@ void trend_free(struct trend *t);
 void trend_take(struct trend *t, uint64_t minute,
 		const struct trend_totals *totals);
 
-/* The same of signatures, heaviest first; those that are heavy now take the
- * place of those that no longer are, if they have more sessions than these
- * have in the ring. After trend_take(). */
-void trend_take_signatures(struct trend *t, const struct tally_signature *rows,
-			   uint32_t count);
+/* Signatures, heaviest first, and what they were at the last call. */
+struct trend_rows {
+	const struct tally_signature *now;
+	const struct tally_signature *before;
+	uint32_t count;
+	uint32_t before_count;
+};
+
+/* The same of signatures; those that are heavy now take the place of those
+ * that no longer are, if they have more sessions than these have in the ring;
+ * what they had before stays among the others'. After trend_take(). */
+void trend_take_signatures(struct trend *t, const struct trend_rows *rows);
 
 /* Adds up the minutes first .. first + count - 1 into *out. */
 void trend_sum(const struct trend *t, uint64_t first, uint32_t count,

@@ -84,7 +84,9 @@ struct control_window {
 	struct control_hours *hours_kept; /* or NULL: they are not kept */
 	struct tally **tallies;		  /* one a worker */
 	struct tally_signature *rows;	  /* of all workers, when last merged */
+	struct tally_signature *before;	  /* and when merged before that */
 	uint32_t rows_count;
+	uint32_t before_count;
 	uint64_t taken_ms;
 	uint64_t signatures_ms;
 	struct control_live *live;

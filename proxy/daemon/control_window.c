@@ -125,26 +125,39 @@ static void
 take_signatures(struct control *c)
 {
 	struct control_window *w = &c->window;
+	struct tally_signature *const old = w->before;
+	struct trend_rows rows;
 	uint32_t count = 0;
 
+	w->before = w->rows;
+	w->before_count = w->rows_count;
+	w->rows = old;
 	for (uint32_t i = 0; i < c->settings.config->workers; i++)
 		count += tally_copy(w->tallies[i], w->rows + count);
 	w->rows_count = tally_merge(w->rows, count);
-	trend_take_signatures(w->trend, w->rows, w->rows_count);
+	rows = (struct trend_rows){.now = w->rows,
+				   .count = w->rows_count,
+				   .before = w->before,
+				   .before_count = w->before_count};
+	trend_take_signatures(w->trend, &rows);
 	(void)pthread_mutex_lock(&w->hours_lock);
-	trend_take_signatures(w->hours, w->rows, w->rows_count);
+	trend_take_signatures(w->hours, &rows);
 	(void)pthread_mutex_unlock(&w->hours_lock);
-	trend_take_signatures(w->days, w->rows, w->rows_count);
+	trend_take_signatures(w->days, &rows);
 }
 
-/* Brings all up to now; what is asked for then is not older. */
+/* Brings all up to now; what is asked for then is not older. A minute that is
+ * over gets the signatures as far as it has the sums. */
 static void
 take(struct control *c, uint64_t now_ms)
 {
 	struct control_window *w = &c->window;
-	uint64_t minute = minute_of(c, now_ms);
+	const uint64_t minute = minute_of(c, now_ms);
+	const uint64_t last = trend_now(w->trend);
 
-	if (minute != trend_now(w->trend)) {
+	if (minute != last && last != 0) {
+		take_totals(c, last);
+		take_signatures(c);
 		for (uint32_t i = 0; i < c->settings.config->workers; i++)
 			tally_fade(w->tallies[i]);
 	}
@@ -383,8 +396,10 @@ control_take_window_memory(struct control *c)
 	w->live = control_live_new();
 	w->tallies = calloc(workers, sizeof(struct tally *));
 	w->rows = calloc(workers * TALLY_SIGNATURES, sizeof(*w->rows));
+	w->before = calloc(workers * TALLY_SIGNATURES, sizeof(*w->before));
 	if (w->trend == NULL || w->hours == NULL || w->days == NULL ||
-	    w->tallies == NULL || w->rows == NULL || w->live == NULL)
+	    w->tallies == NULL || w->rows == NULL || w->before == NULL ||
+	    w->live == NULL)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < workers; i++) {
 		w->tallies[i] = tally_new(seed);
@@ -413,6 +428,7 @@ control_free_window(struct control *c)
 		tally_free(w->tallies[i]);
 	free(w->tallies);
 	free(w->rows);
+	free(w->before);
 	trend_free(w->trend);
 	trend_free(w->hours);
 	trend_free(w->days);

@@ -392,6 +392,8 @@ facts_report(struct conn *c)
 	compare_learn(c, &e, &report);
 	log_session(&report);
 	record_end(c, &report);
-	metrics_session(w->options.metrics, &report);
+	/* In this order: who reads the sums first, and then the signatures,
+	 * finds each session of the sums among these. */
 	tally_session(w->options.tally, e.texts, &report);
+	metrics_session(w->options.metrics, &report);
 }

@@ -18,12 +18,14 @@ static struct trend *t;
 static struct trend_totals totals;
 static struct trend_span span;
 static struct tally_signature rows[100];
+static bool is_first_call;
 
 static int
 open_trend(void **state)
 {
 	(void)state;
 	memset(&totals, 0, sizeof(totals));
+	is_first_call = true;
 	t = trend_new(TREND_MINUTES);
 	return t == NULL;
 }
@@ -98,6 +100,25 @@ a_day_is_kept(void **state)
 	assert_int_equal(sessions(NOW + TREND_MINUTES, 1), 0);
 }
 
+/* These are there now; the next call's rows grow from them. */
+static void
+take_rows(uint32_t count)
+{
+	static struct tally_signature before[sizeof(rows) / sizeof(rows[0])];
+	static uint32_t before_count;
+
+	if (is_first_call)
+		before_count = 0;
+	is_first_call = false;
+	trend_take_signatures(
+	    t, &(struct trend_rows){.now = rows,
+				    .count = count,
+				    .before = before,
+				    .before_count = before_count});
+	memcpy(before, rows, sizeof(rows));
+	before_count = count;
+}
+
 /* Those that were heaviest, number 1 first; each has so many sessions. */
 static uint32_t
 heaviest(uint64_t first, uint32_t count, uint32_t delivered)
@@ -111,15 +132,27 @@ heaviest(uint64_t first, uint32_t count, uint32_t delivered)
 	return count;
 }
 
+/* The line of a signature; TREND_SIGNATURES: it has none. */
+static uint32_t
+line_of(uint64_t hash)
+{
+	uint32_t i = 0;
+
+	while (i < TREND_SIGNATURES && (trend_signature(t, i) == NULL ||
+					trend_signature(t, i)->hash != hash))
+		i++;
+	return i;
+}
+
 static void
 signatures_have_lines(void **state)
 {
 
 	(void)state;
 	take(NOW, 0, 0);
-	trend_take_signatures(t, rows, heaviest(1, 40, 5));
+	take_rows(heaviest(1, 40, 5));
 	take(NOW + 1, 0, 0);
-	trend_take_signatures(t, rows, heaviest(1, 40, 8));
+	take_rows(heaviest(1, 40, 8));
 	for (uint32_t i = 0; i < TREND_SIGNATURES; i++)
 		assert_int_equal(trend_signature(t, i)->hash, 1 + i);
 	trend_sum(t, NOW, 1, &span);
@@ -128,7 +161,7 @@ signatures_have_lines(void **state)
 	assert_int_equal(span.signatures[0][DELIVERED], 8);
 
 	/* All are gone, and leave with what they had. */
-	trend_take_signatures(t, rows, heaviest(91, 40, 8));
+	take_rows(heaviest(91, 40, 8));
 	trend_sum(t, NOW, 2, &span);
 	assert_int_equal(trend_signature(t, 0)->hash, 91);
 	assert_int_equal(span.signatures[0][DELIVERED], 8);
@@ -141,18 +174,40 @@ one_that_falls_a_little_stays(void **state)
 
 	(void)state;
 	take(NOW, 0, 0);
-	trend_take_signatures(t, rows, heaviest(1, 40, 5));
+	take_rows(heaviest(1, 40, 5));
 	last = rows[0];
 	memmove(rows, rows + 1, 20 * sizeof(*rows));
 	rows[20] = last; /* from the first place to the 21st */
-	trend_take_signatures(t, rows, 40);
+	take_rows(40);
 	assert_int_equal(trend_signature(t, 0)->hash, 1);
 	memmove(rows + 20, rows + 21, 10 * sizeof(*rows));
 	rows[30] = last;
-	trend_take_signatures(t, rows, 40);
+	take_rows(40);
 	assert_int_equal(trend_signature(t, 0)->hash, 13);
 	trend_sum(t, NOW, 1, &span);
-	assert_int_equal(span.signatures[0][DELIVERED], 5);
+	assert_int_equal(span.signatures[0][DELIVERED], 0);
+}
+
+/* What it had before it got a line was among the others', and stays there. */
+static void
+a_newcomer_brings_nothing_old(void **state)
+{
+	(void)state;
+	take(NOW, 0, 0);
+	take_rows(heaviest(1, 20, 5));
+	assert_int_equal(line_of(20), TREND_SIGNATURES);
+	take(NOW + 1, 0, 0);
+	for (uint32_t i = 0; i < 20; i++) {
+		rows[i].counts[DELIVERED] = 8;
+		rows[i].counts[TALLY_SESSIONS] = 8;
+	}
+	rows[0] = rows[19]; /* from the 20th place to the first */
+	rows[1].hash = 21;  /* was not there at all */
+	memmove(rows + 2, rows + 60, 18 * sizeof(*rows));
+	take_rows(2);
+	trend_sum(t, NOW, 2, &span);
+	assert_int_equal(span.signatures[line_of(20)][DELIVERED], 3);
+	assert_int_equal(span.signatures[line_of(21)][DELIVERED], 8);
 }
 
 /* The table that counts forgot it in between and began anew. */
@@ -162,8 +217,8 @@ counts_may_begin_anew(void **state)
 
 	(void)state;
 	take(NOW, 0, 0);
-	trend_take_signatures(t, rows, heaviest(1, 1, 50));
-	trend_take_signatures(t, rows, heaviest(1, 1, 3));
+	take_rows(heaviest(1, 1, 50));
+	take_rows(heaviest(1, 1, 3));
 	trend_sum(t, NOW, 1, &span);
 	assert_int_equal(span.signatures[0][DELIVERED], 53);
 }
@@ -193,7 +248,7 @@ what_was_kept_goes_on(void **state)
 	/* It is known by its text, and has another hash. */
 	heaviest(1, 2, 5);
 	strcpy(rows[1].text, "one");
-	trend_take_signatures(t, rows, 2);
+	take_rows(2);
 	assert_int_equal(trend_signature(t, 0)->hash, 2);
 	assert_int_equal(trend_signature(t, 1)->hash, 1);
 	trend_sum(t, NOW - 1, 2, &span);
@@ -220,7 +275,7 @@ a_trickle_displaces_nobody(void **state)
 	heaviest(1, 12, 0);
 	for (uint32_t i = 0; i < 12; i++)
 		rows[i].counts[TALLY_SESSIONS] = i == 3 ? 101 : 50;
-	trend_take_signatures(t, rows, 12);
+	take_rows(12);
 	assert_int_equal(trend_signature(t, 0)->hash, 4);
 	for (uint32_t i = 1; i < TREND_SIGNATURES; i++)
 		assert_int_equal(trend_signature(t, i)->text[0], 'a' + i);
@@ -257,6 +312,7 @@ main(void)
 	    TEST(a_day_is_kept),
 	    TEST(signatures_have_lines),
 	    TEST(one_that_falls_a_little_stays),
+	    TEST(a_newcomer_brings_nothing_old),
 	    TEST(counts_may_begin_anew),
 	    TEST(what_was_kept_goes_on),
 	    TEST(a_trickle_displaces_nobody),
