@@ -3,8 +3,10 @@
  * and load_sink.
  *
  *	load -t ADDRESS:PORT [-n SESSIONS] [-c AT_ONCE] [-b BODY_BYTES]
- *	     [-s SOURCE[+COUNT]] [-H STEP] [-T] [-q]
+ *	     [-r RATE] [-s SOURCE[+COUNT]] [-H STEP] [-T] [-q]
  *
+ *   -r  RATE sessions begin in a second, whatever becomes of those before
+ *       (in place of -c): who is kept waiting keeps no other from coming
  *   -s  the clients' own addresses: COUNT of them from SOURCE on, in turn
  *   -H  greeting, ehlo or body: opens all sessions, keeps each where it is
  *       once it has come so far (connected; greeted and answered; sending a
@@ -35,6 +37,7 @@
 /* Handshakes under way at a time: no queue of a listener overflows. */
 #define CONNECTING_MAX 200
 #define READ_CAP 65536
+#define NS_PER_S UINT64_C(1000000000)
 /* Not in every <netinet/in.h>. */
 #define OPTION_BIND_NO_PORT 24
 
@@ -166,7 +169,8 @@ on_event(struct load *l, struct load_client *c, uint32_t events)
 	if (c->fd >= 0 && c->step != LOAD_SHAKE)
 		hear(l, c);
 	/* The seat is free: the next client takes it. */
-	if (c->fd < 0 && l->hold == LOAD_DONE && l->begun < l->sessions)
+	if (c->fd < 0 && l->hold == LOAD_DONE && l->rate == 0 &&
+	    l->begun < l->sessions)
 		begin(l, c);
 }
 
@@ -210,11 +214,24 @@ say_holding(struct load *l)
 	fflush(stdout);
 }
 
+/* Those that are due, each in a seat of its own. Returns ms to the next. */
+static int
+begin_due(struct load *l, uint64_t start_ns)
+{
+	const uint64_t now_ns = load_now_ns() - start_ns;
+
+	while (l->begun < l->sessions &&
+	       l->begun * NS_PER_S <= now_ns * l->rate)
+		begin(l, &l->clients[l->begun]);
+	return l->begun < l->sessions ? 1 : -1;
+}
+
 static void
 turn(struct load *l, uint64_t start_ns)
 {
 	struct epoll_event events[EVENTS_CAP];
-	int n = epoll_wait(l->epoll, events, EVENTS_CAP, -1);
+	int wait_ms = l->rate > 0 ? begin_due(l, start_ns) : -1;
+	int n = epoll_wait(l->epoll, events, EVENTS_CAP, wait_ms);
 
 	for (int i = 0; i < n; i++) {
 		if (events[i].data.ptr == NULL)
@@ -233,7 +250,7 @@ open_all(struct load *l)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = NULL};
 
-	if (l->hold != LOAD_DONE)
+	if (l->hold != LOAD_DONE || l->rate > 0)
 		l->at_once = l->sessions;
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
 	l->clients = calloc(l->at_once, sizeof *l->clients);
@@ -255,11 +272,14 @@ run(struct load *l)
 	uint64_t start_ns = load_now_ns();
 
 	open_all(l);
-	if (l->hold == LOAD_DONE)
+	if (l->rate > 0)
+		(void)begin_due(l, start_ns);
+	else if (l->hold == LOAD_DONE)
 		begin_all(l);
 	else
 		begin_more(l);
-	while (l->running > 0 || (l->hold != LOAD_DONE && !l->is_ending))
+	while (l->running > 0 || (l->rate > 0 && l->begun < l->sessions) ||
+	       (l->hold != LOAD_DONE && !l->is_ending))
 		turn(l, start_ns);
 	tell(l, start_ns);
 }
@@ -324,6 +344,9 @@ take_option(struct load *l, int option, char *value)
 	case 'c':
 		l->at_once = (uint32_t)strtoul(value, NULL, 10);
 		return l->at_once > 0;
+	case 'r':
+		l->rate = (uint32_t)strtoul(value, NULL, 10);
+		return l->rate > 0;
 	case 'T':
 		l->has_tls = true;
 		return true;
@@ -346,7 +369,7 @@ main(int argc, char **argv)
 	int option;
 
 	signal(SIGPIPE, SIG_IGN);
-	while ((option = getopt(argc, argv, "t:n:c:b:s:H:Tq")) != -1) {
+	while ((option = getopt(argc, argv, "t:n:c:r:b:s:H:Tq")) != -1) {
 		if (!take_option(&load, option, optarg)) {
 			fprintf(stderr, "load: see the head of load.c\n");
 			return 2;

@@ -57,6 +57,7 @@ struct load {
 	uint32_t sources;	 /* addresses from there on, in turn */
 	uint32_t sessions;
 	uint32_t at_once;
+	uint32_t rate; /* begun a second; 0: when a seat is free */
 	size_t body_bytes;
 	enum load_step hold; /* LOAD_DONE: none */
 	bool is_short;	     /* QUIT behind the greeting */
