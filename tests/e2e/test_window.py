@@ -1,7 +1,11 @@
 """The dashboard: what it is told, and what a browser makes of it."""
+import contextlib
 import gzip
 import json
+import pathlib
 import re
+import shutil
+import sqlite3
 import urllib.request
 
 import pytest
@@ -20,14 +24,20 @@ def api(tarryd, what):
 
 
 @pytest.fixture
-def tarryd(start_tarryd, judge, tmp_path):  # noqa: F811
+def state(control_path):
+    return pathlib.Path(control_path()).parent / "state.db"
+
+
+@pytest.fixture
+def tarryd(start_tarryd, judge, tmp_path, state):  # noqa: F811
     """With rules and labels that have hostile names."""
     labels = tmp_path / "labels.ini"
     labels.write_text(f"[label {HOSTILE}]\nfamily = *:*:*\n")
     return start_tarryd(
         judge.port, mta__client_address="none", mta__open_relay_checked="yes",
         syn__labels=labels, class_new__greet="1s", class_new__teaser="no",
-        learn__capacity="2000", tarry__workers="2").wait_ready()
+        learn__capacity="2000", tarry__workers="2", tarry__state=state,
+        tarry__state_interval="1s").wait_ready()
 
 
 def send_all(tarryd):
@@ -152,6 +162,20 @@ def test_who_asks_too_often_is_told(tarryd):
         'tarry_outcomes_total{outcome="delivered"}') == 1, "the mail")
 
 
+def kept_in(path):
+    """What the state file says of each stack signature, as the page's
+    columns are."""
+    copy = path.parent / "copy.db"
+    for end in ("", "-wal"):
+        if pathlib.Path(f"{path}{end}").exists():
+            shutil.copy(f"{path}{end}", f"{copy}{end}")
+    with contextlib.closing(sqlite3.connect(copy)) as base:
+        return {name: figures for name, *figures in base.execute(
+            "SELECT name, round(sessions), round(delivered), "
+            "round(spam + unknown_users), round(deferred), round(gave_up) "
+            "FROM senders WHERE kind = 'stack'")}
+
+
 @pytest.fixture
 def browser():
     made = Browser()
@@ -159,12 +183,22 @@ def browser():
     made.close()
 
 
-def test_a_browser_shows_it(tarryd, browser):
+def test_a_browser_shows_it(tarryd, browser, state):
     send_all(tarryd)
     browser.open(tarryd)
     browser.wait(lambda: browser.value("open") == 0 and
                  browser.count("#signatures tr[data-signature]") >= 4,
                  "the page to be filled")
+
+    # Those of each signature are the state file's, once it is written.
+    shown = {text: [float(n) for n in figures] for text, *figures in
+             browser.run(
+                 "return [...document.querySelectorAll("
+                 "'#signatures tr[data-signature]')].map((row) => ["
+                 "row.dataset.signature, ...[...row.querySelectorAll('td.n')]"
+                 ".map((cell) => cell.textContent)])")}
+    assert sum(sessions for sessions, *_ in shown.values()) == 9
+    wait_until(lambda: kept_in(state) == shown, f"{state} to say {shown}")
 
     # Numbers on the page are those of /metrics.
     ends = tarryd.get("/metrics")[1]
