@@ -12,14 +12,17 @@ COMMANDS = {"HELO", "EHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP",
             "BURL", "TURN", "ATRN", "greeting", "dot", "auth_line", "other"}
 
 
-def read(path):
-    """All lines, the oldest file first."""
+def read(path, is_growing=False):
+    """All lines, the oldest file first; of one that is written to just now
+    the last may be there in part, and is left for the next time."""
     path = pathlib.Path(path)
     files = sorted(path.parent.glob(path.name + ".*"),
                    key=lambda file: -int(file.suffix[1:]))
     lines = []
     for file in [*files, path]:
         text = file.read_bytes()
+        if is_growing and file is path:
+            text = text[:text.rfind(b"\n") + 1]
         assert text.endswith(b"\n") or not text, f"{file}: a torn line"
         lines += [json.loads(line) for line in text.splitlines()]
     return lines

@@ -30,7 +30,7 @@ def notes(journal):
     """Commands and replies of the one session, as Tarry saw them come:
     ["MAIL", .. "250 to MAIL" ..], and the line of its end."""
     def look():
-        lines = journal_reader.read(journal) if journal.exists() else []
+        lines = journal_reader.read(journal, True) if journal.exists() else []
         return lines if lines and lines[-1]["ev"] == "end" else None
     lines = wait_until(look, "the session's end in the journal")
     return [f"{code} to {verb}" if code else verb

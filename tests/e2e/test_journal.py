@@ -40,7 +40,7 @@ def mail(tarryd, source="127.0.0.1"):
 def ended(tarryd, count):
     """Waits for so many ends in the journal; returns all lines."""
     def look():
-        lines = journal_reader.read(tarryd.journal)
+        lines = journal_reader.read(tarryd.journal, True)
         ends = [line for line in lines if line["ev"] == "end"]
         return lines if len(ends) >= count else None
     return wait_until(look, f"{count} sessions in the journal")
@@ -178,8 +178,8 @@ def test_a_full_disk_stops_no_mail(journal, small_disk):  # noqa: F811
     filler.unlink()
     before = len(journal_reader.read(tarryd.journal))
     mail(tarryd)
-    wait_until(lambda: len(journal_reader.read(tarryd.journal)) > before + 10,
-               "the journal to go on")
+    wait_until(lambda: len(journal_reader.read(tarryd.journal, True)) >
+               before + 10, "the journal to go on")
     lines = journal_reader.read(tarryd.journal)
     assert journal_reader.missing(lines) > 0
     assert tarryd.log.count("lines of the journal") == 1

@@ -130,7 +130,7 @@ class Lab:
         self.sessions += 1
 
         def look():
-            lines = journal_reader.read(self.journal) \
+            lines = journal_reader.read(self.journal, True) \
                 if self.journal.exists() else []
             ended = [line["id"] for line in lines if line["ev"] == "end"]
             return lines if len(ended) >= self.sessions else None

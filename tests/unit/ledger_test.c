@@ -258,6 +258,30 @@ delivered_mail_is_not_given_up(void **state)
 	assert_true(add(LEDGER_CLIENT, "new", &good, START));
 }
 
+/* Rows without delivered mail are worth no protection: a newcomer that may be
+ * anybody gets the place of the worst known sender. */
+static void
+bad_rows_make_room(void **state)
+{
+	const struct ledger_delta once = {.counts = {[LEDGER_SESSIONS] = 1}};
+	char text[64];
+
+	(void)state;
+	open_ledger(128);
+	for (int i = 0; i < 5000; i++) {
+		snprintf(text, sizeof(text), "b%d", i);
+		add(LEDGER_CLIENT, text, &bad, START);
+	}
+	assert_int_equal(rows_in_use(), 128);
+	for (int i = 0; i < 1000; i++) {
+		snprintf(text, sizeof(text), "n%d", i);
+		assert_true(add(LEDGER_CLIENT, text, &once, START));
+		assert_true(
+		    find(LEDGER_CLIENT, text, START).counts[LEDGER_SESSIONS] ==
+		    1);
+	}
+}
+
 static void
 three_messages_in_two_sessions_prove(void **state)
 {
@@ -275,12 +299,18 @@ three_messages_in_two_sessions_prove(void **state)
 	add(LEDGER_POOL, "p", &good, START + 10);
 	row = find(LEDGER_POOL, "p", START + 10);
 	assert_true(ledger_is_proven(&row, START + 10));
-	assert_true(ledger_is_proven(&row, START + 10 + LEDGER_PROOF_S - 1));
-	assert_false(ledger_is_proven(&row, START + 10 + LEDGER_PROOF_S));
-	/* A twentieth of it bad: no proof. */
+	assert_true(ledger_is_proven(&row, START + 10 + 36 * DAY - 1));
+	assert_false(ledger_is_proven(&row, START + 10 + 36 * DAY));
+	/* More than a twentieth of it bad: no proof. */
 	add(LEDGER_POOL, "p", &bad, START + 10);
+	for (int i = 3; i < 19; i++)
+		add(LEDGER_POOL, "p", &good, START + 10);
 	row = find(LEDGER_POOL, "p", START + 10);
 	assert_false(ledger_is_proven(&row, START + 10));
+	add(LEDGER_POOL, "p", &good, START + 10);
+	row = find(LEDGER_POOL, "p", START + 10);
+	assert_true(row.counts[LEDGER_GOOD] > 18.99f);
+	assert_true(ledger_is_proven(&row, START + 10));
 	/* What is too old to prove does not count with what is new. */
 	add(LEDGER_POOL, "q", &three, START);
 	add(LEDGER_POOL, "q", &good, START + LEDGER_PROOF_S);
@@ -315,7 +345,11 @@ networks_are_told_apart(void **state)
 		row = find(LEDGER_STACK, "s", START);
 		assert_in_range(ledger_networks(&row), rows[i].low,
 				rows[i].high);
-		/* They are forgotten, within two half-lives. */
+		/* They are known for a half-life, and forgotten within two. */
+		row =
+		    find(LEDGER_STACK, "s", START / WEEK * WEEK + 2 * WEEK - 1);
+		assert_in_range(ledger_networks(&row), rows[i].low,
+				rows[i].high);
 		row = find(LEDGER_STACK, "s", START + 2 * WEEK);
 		assert_int_equal(ledger_networks(&row), 0);
 	}
@@ -457,6 +491,7 @@ main(void)
 	    cmocka_unit_test(no_count_goes_below_nothing),
 	    cmocka_unit_test(a_flood_pushes_out_itself),
 	    cmocka_unit_test(delivered_mail_is_not_given_up),
+	    cmocka_unit_test(bad_rows_make_room),
 	    cmocka_unit_test(three_messages_in_two_sessions_prove),
 	    cmocka_unit_test(networks_are_told_apart),
 	    cmocka_unit_test(long_texts_are_told_apart),
