@@ -12,7 +12,7 @@ FLOOD = 2000
 CAP = 20
 SLOTS = 120  # half of them for those that are slowed behind their greeting
 RATE, SECONDS = 40, 3  # of each class
-GREET_BUDGET = 6
+GREET_BUDGET = 10
 # How much later than their class has it, at most: p99, in ms.
 LATE_MS = 300
 

@@ -384,7 +384,8 @@ def test_a_hasty_postfix_is_not_kept_waiting(mta, proxy_for):
 
 def test_postfix_gives_up_while_a_reply_is_held(mta, proxy_for):
     """Its 421 and all before it go out at once, nothing is lost."""
-    behind = mta(Postfix, proxy=True, main="smtpd_timeout = 1s\n").start()
+    # The test session has a second of silence, which it must bear.
+    behind = mta(Postfix, proxy=True, main="smtpd_timeout = 3s\n").start()
     tarryd = proxy_for(behind.address, behind.port,
                        rule_everyone__class="slow", class_slow__greet="0s",
                        class_slow__drip="0s",
