@@ -162,9 +162,10 @@ bench-memory:
 	  $(PYTHON) -m pytest -q -s tests/e2e/test_store_turns.py
 
 # A mail server of npm, which asks the p0f socket; it wants Node 20.
-haraka: deps-test
+haraka-install:
 	npm install --prefix $(BUILD)/haraka --no-audit --no-fund \
-	  --ignore-scripts Haraka haraka-plugin-p0f
+	  --ignore-scripts --engine-strict Haraka@3.3.4 haraka-plugin-p0f@1.0.15
+haraka: deps-test haraka-install
 	$(MAKE) -s all
 	HARAKA=$(abspath $(BUILD)/haraka) TARRY_BUILD=$(BUILD) $(PYTHON) -m \
 	  pytest -q tests/e2e/test_p0f.py -k haraka
@@ -224,5 +225,5 @@ help:
 .SECONDARY:
 .PHONY: all tests test check lint run deps deps-test fuzz fuzzers storm \
 	figures matrix dialects demo bench bench-memory month memcheck \
-	deps-bench format haraka install clean help
+	deps-bench format haraka haraka-install install clean help
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

@@ -18,6 +18,7 @@ struct top {
 	const struct ctl *ctl;
 	struct top_facts facts;
 	size_t chosen;	      /* of the sessions */
+	json_int_t follows;   /* the one that a key chose; 0: none did */
 	char said[TOP_WIDTH]; /* what came of the last key */
 };
 
@@ -77,6 +78,34 @@ draw(struct top *t)
 	(void)refresh();
 }
 
+static json_int_t
+id_of(const struct top *t, size_t at)
+{
+	const json_t *row = json_array_get(t->facts.sessions, at);
+
+	return json_integer_value(json_object_get(row, "id"));
+}
+
+static void
+choose(struct top *t, size_t at)
+{
+	if (at >= json_array_size(t->facts.sessions))
+		return;
+	t->chosen = at;
+	t->follows = id_of(t, at);
+}
+
+/* Others come and go above it: the one that was chosen stays so, and is
+ * nobody else when `r` is typed. */
+static void
+follow(struct top *t)
+{
+	for (size_t i = 0; i < json_array_size(t->facts.sessions); i++) {
+		if (t->follows != 0 && id_of(t, i) == t->follows)
+			t->chosen = i;
+	}
+}
+
 static void
 ignore(void *ctx, const json_t *line)
 {
@@ -88,12 +117,11 @@ static void
 release(struct top *t)
 {
 	const struct ctl plain = {.socket = t->ctl->socket};
-	const json_t *row = json_array_get(t->facts.sessions, t->chosen);
-	const json_int_t id = json_integer_value(json_object_get(row, "id"));
+	const json_int_t id = id_of(t, t->chosen);
 	enum ctl_exit status;
 	char word[24];
 
-	if (row == NULL)
+	if (id == 0)
 		return;
 	(void)snprintf(word, sizeof(word), "%lld", (long long)id);
 	status = asking(&plain, "release", word, ignore, NULL);
@@ -111,9 +139,9 @@ take_key(struct top *t, int key)
 	if (key == 'q' || key == KEY_ESCAPE)
 		return false;
 	if (key == KEY_DOWN || key == 'j')
-		t->chosen++;
+		choose(t, t->chosen + 1);
 	if ((key == KEY_UP || key == 'k') && t->chosen > 0)
-		t->chosen--;
+		choose(t, t->chosen - 1);
 	if (key == 'r')
 		release(t);
 	return true;
@@ -133,6 +161,7 @@ look(struct top *t, bool *is_over)
 			status = top_ask(t->ctl, &t->facts);
 			if (status != CTL_FINE)
 				return status;
+			follow(t);
 		}
 		draw(t);
 		key = getch();

@@ -181,6 +181,32 @@ def test_top_lives(tarryd, terminal):
     assert "\x07" not in screen.drawn and "\xe9" not in screen.drawn
 
 
+def come(tarryd, count):
+    """Clients that are held, the oldest first."""
+    clients = []
+    for n in range(count):
+        clients.append(tarryd.connect())
+        wait_until(lambda: len(rows := tarryd.ask("sessions")) == n + 1 and
+                   min(row["age_ms"] for row in rows) > 1, "its session")
+    return clients
+
+
+def test_the_choice_stays_with_its_session(tarryd, terminal):
+    """Whoever goes away above it: `r` releases who was chosen."""
+    clients = come(tarryd, 3)
+    screen = terminal(tarryd, "top")
+    screen.wait("3 sessions, 3 of them held")
+    screen.type("j")
+    clients[0].close()
+    wait_until(lambda: len(tarryd.ask("sessions")) == 2, "one less")
+    screen.type(" r")
+    screen.wait(r"session \d+ was released")
+    assert clients[1].reply().startswith("220")
+    assert sum(row["held"] for row in tarryd.ask("sessions")) == 1
+    for client in clients[1:]:
+        client.close()
+
+
 def test_top_on_a_small_terminal(tarryd, terminal):
     with tarryd.connect():
         screen = terminal(tarryd, "top", rows=5)
